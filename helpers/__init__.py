@@ -1,0 +1,1 @@
+"""The course's helpers: plumbing, looking and drawing. Kafka's own client stays in the notebooks."""

@@ -1,0 +1,97 @@
+"""make setup: the environment in .venv, from requirements.lock with hashes. Needs nothing but Python's own library.
+
+uv, installed by pip from the same lock, installs the rest in seconds. Nothing happens when nothing changed.
+"""
+
+import hashlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+LOCK = ROOT / "requirements.lock"
+STAMP = VENV / "kafka-course.installed"
+
+
+def main():
+    """Makes or refreshes .venv; returns the exit status."""
+    if sys.version_info < (3, 11):  # noqa: UP036 (an older Python gets as far as here, and needs the message)
+        return fail(
+            "Python {}.{} is too old.".format(*sys.version_info),
+            "the course needs Python 3.11 or newer",
+            "install one, then: make setup PYTHON=python3.11",
+        )
+    if STAMP.exists() and STAMP.read_text() == wanted():
+        return 0
+    print("Setting up .venv ...", flush=True)
+    return make_venv() or install()
+
+
+def wanted():
+    """What the stamp says when the environment is up to date."""
+    parts = [path.read_bytes() for path in (LOCK, ROOT / "pyproject.toml")]
+    return hashlib.sha256(b"".join([*parts, str(VENV).encode(), sys.version.encode()])).hexdigest()
+
+
+def make_venv():
+    """Makes .venv anew."""
+    done = run(sys.executable, "-m", "venv", "--clear", str(VENV))
+    if done.returncode:
+        return fail(
+            "The environment .venv could not be made.",
+            last_line(done),
+            "on Debian and Ubuntu: apt-get install python3-venv   (then: make setup)",
+        )
+    return 0
+
+
+def install():
+    """Installs uv, then everything of the lock, then the helpers."""
+    own_lock = VENV / "uv-requirements.txt"
+    own_lock.write_text(entry("uv"))
+    python = VENV / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    uv = (str(python), "-m", "uv", "pip", "install", "--quiet")
+    pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    for step in (
+        (*pip, "--retries", "1", "--require-hashes", "-r", str(own_lock)),
+        (*uv, "--require-hashes", "-r", str(LOCK)),
+        (*uv, "--no-deps", "--no-build-isolation", "--offline", "-e", str(ROOT)),
+    ):
+        done = run(*step)
+        if done.returncode:
+            return fail(
+                "The packages could not be installed.",
+                last_line(done),
+                "connect to a network with a Python package index (or make room on the disk), then: make setup",
+            )
+    STAMP.write_text(wanted())
+    return 0
+
+
+def entry(package):
+    """The lines of one package in requirements.lock."""
+    return re.search(rf"^{package}==.*?(?=^\S|\Z)", LOCK.read_text(), re.MULTILINE | re.DOTALL).group(0)
+
+
+def run(*line):
+    """Runs a command and keeps what it says."""
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+
+
+def last_line(done):
+    """The last thing that a failed command said."""
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    telling = [line for line in lines if re.search("error|caused by", line, re.IGNORECASE)]
+    return (telling or lines or ["it said nothing"])[-1]
+
+
+def fail(what, why, mend):
+    """Prints one message; returns the exit status."""
+    print(f"{what}\n  why:  {why}\n  mend: {mend}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
