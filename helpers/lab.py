@@ -138,12 +138,24 @@ def open_lab(chapter, brokers=1):
     if _open:
         _open.close()
     _tools_on_path()
-    chosen = broker.choose(brokers)
-    admin = KafkaAdminClient(**chosen.client, client_id=f"lab-{chapter}")
+    chosen = broker.choose_broker(brokers)
+    admin = _admin(chosen, chapter)
     _open = Lab(chosen.kind, chosen.client, _learner(chosen.kind) + chapter + "-", admin)
     _open.reset()
     print(chosen.line)
     return _open
+
+
+def _admin(chosen, chapter):
+    """The lab's own connection. Raises LabError when the broker does not answer, a paused one say."""
+    try:
+        return KafkaAdminClient(**chosen.client, client_id=f"lab-{chapter}", bootstrap_timeout_ms=4000)
+    except KafkaError as error:
+        raise LabError(
+            f"The broker at {chosen.bootstrap} runs, but does not answer.",
+            f"{type(error).__name__}: {error}",
+            "python -m helpers.broker stop   (then run this cell again; data is kept)",
+        ) from error
 
 
 def _learner(kind):

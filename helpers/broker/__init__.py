@@ -1,8 +1,8 @@
 """Where Kafka runs: the embedded broker, docker compose, or somebody else's cluster."""
 
-from .choose import choose
+from .choose import choose_broker
 from .embedded import find, kill, log_folder, revive, start, stop
 from .errors import LabError
 from .prefetch import prefetch
 
-__all__ = ["LabError", "choose", "find", "kill", "log_folder", "prefetch", "revive", "start", "stop"]
+__all__ = ["LabError", "choose_broker", "find", "kill", "log_folder", "prefetch", "revive", "start", "stop"]

@@ -37,7 +37,7 @@ class Chosen:
         return self.client["bootstrap_servers"]
 
 
-def choose(brokers=1, say=print):
+def choose_broker(brokers=1, say=print):
     """The broker for a notebook that needs this many; starts the embedded one if no other is there.
 
     Raises LabError when KAFKA_BOOTSTRAP_SERVERS names a cluster that does not answer or is too small, and what

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 import uuid
@@ -29,6 +30,7 @@ from .settings import as_properties, server_properties
 START_DEADLINE = 60  # seconds; a busy machine needs more than the usual one
 STOP_DEADLINE = 7  # seconds after SIGTERM, then SIGKILL
 STARTED = "Kafka Server started"
+PORT_TAKEN = "Address already in use"
 FIRST_PORT = {1: 9092, 3: 19092}
 FIRST_CONTROLLER_PORT = 9192
 
@@ -62,7 +64,7 @@ class Cluster:
 
     def running(self):
         """The nodes whose process runs."""
-        return [node for node in self.nodes if process_of(node, self.cluster_id)]
+        return [node for node in self.nodes if process_of(node, self)]
 
 
 def cluster_folder(version, brokers):
@@ -75,16 +77,20 @@ def node_folder(cluster, node):
     return cluster.folder / f"node-{node.id}"
 
 
-def process_of(node, cluster_id):
+def process_of(node, cluster):
     """The node's psutil.Process if it runs and is ours, else None."""
     if node.pid is None:
         return None
     try:
         process = psutil.Process(node.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
         same_time = abs(process.create_time() - node.started) < 2  # the system clock may have been set meanwhile
-        ours = same_time and token(node.id, cluster_id) in process.cmdline()
-        return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        words = process.cmdline()  # none yet in the instant of its start
+        named = not words or token(node.id, cluster.cluster_id) in words
+        here = os.path.samefile(process.cwd(), node_folder(cluster, node))  # not so in a copy of the folder
+        return process if same_time and named and here else None
+    except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
         return None
 
 
@@ -139,9 +145,9 @@ def home_lock():
             f"it holds {home() / 'lock'}",
             "wait for it, or end it and try again",
         ) from error
-    except PermissionError as error:
+    except OSError as error:  # not ours to write, a file in its place, a full disk
         raise LabError(
-            f"The folder {home()} is not writable.",
+            f"The folder {home()} cannot be written.",
             str(error),
             "export KAFKA_COURSE_HOME=<a folder that you may write>",
         ) from error
@@ -161,25 +167,55 @@ def start(brokers=1, say=print):
         )
     version = kafka_version()
     with home_lock():
-        folder = cluster_folder(version, brokers)
-        cluster = read_record(folder)
-        if cluster is None or not cluster.running():
-            cluster = _with_free_ports(cluster, version, brokers, say)
-        running = _settled(cluster)
+        cluster = read_record(cluster_folder(version, brokers))
+        if cluster and _settled(cluster):
+            return _launch_missing(cluster)
+        try:
+            return _launch_missing(_with_free_ports(cluster, version, brokers, say))
+        except LabError as error:
+            if PORT_TAKEN not in error.why:
+                raise
+        # another program took the port between our look and our start
+        return _launch_missing(_with_free_ports(cluster, version, brokers, say))
+
+
+def _launch_missing(cluster):
+    """Starts the nodes that do not run, and returns the cluster once all serve."""
+    running = cluster.running()
+    launched = {node.id: _launch(cluster, node) for node in cluster.nodes if node not in running}
+    try:
         for node in cluster.nodes:
-            if node not in running:
-                _launch(cluster, node)
-        for node in cluster.nodes:
-            _await_started(cluster, node)
+            _await_started(cluster, node, launched.get(node.id))
+    except LabError:
+        for process in launched.values():
+            process.kill()
+            process.wait()
+        raise
     return cluster
 
 
 def _settled(cluster):
-    """The running nodes, once those that were just killed are really gone."""
+    """The running nodes. One that was just killed is waited for; one that does not answer raises LabError."""
     for node in cluster.running():
-        if _has_started(cluster, node) and not taken(node.port):
-            psutil.wait_procs(filter(None, [process_of(node, cluster.cluster_id)]), timeout=STOP_DEADLINE)
+        process = process_of(node, cluster)
+        if process and _has_started(cluster, node) and not answers(node.port) and _still_running([process], 0.5):
+            raise LabError(
+                f"Broker {node.id} runs, but does not answer on port {node.port}.",
+                f"process {node.pid} is paused, or has no processor time",
+                "python -m helpers.broker stop   (data is kept), then try again",
+            )
     return cluster.running()
+
+
+def answers(port, seconds=4):
+    """Whether a Kafka broker replies on this port: to ApiVersions, the first request of every client."""
+    request = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # length, ApiVersions, version 0, correlation id, no client id
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+            connection.sendall(request)
+            return len(connection.recv(4)) == 4
+    except OSError:
+        return False
 
 
 def _has_started(cluster, node):
@@ -227,7 +263,7 @@ def taken(port):
 
 
 def _launch(cluster, node):
-    """Starts one node's process on its data and puts it on record."""
+    """Starts one node's process on its data, puts it on record, and returns its Popen."""
     folder = node_folder(cluster, node)
     _prepare_data(cluster, node)
     ports = {n.id: n.port for n in cluster.nodes}
@@ -237,6 +273,7 @@ def _launch(cluster, node):
     process = spawn(cluster.version, folder, [token(node.id, cluster.cluster_id)])
     node.pid, node.started = process.pid, psutil.Process(process.pid).create_time()
     write_record(cluster)
+    return process
 
 
 def spawn(version, folder, options=(), use_archive=True):
@@ -277,14 +314,11 @@ def checkpoint_template(version):
     return path
 
 
-def _await_started(cluster, node):
+def _await_started(cluster, node, launched=None):
     """Waits until the node's log says that it serves. Raises LabError with the log's reason when it ends instead."""
     log = node_folder(cluster, node) / "broker.log"
-    try:
-        await_log(log, lambda: process_of(node, cluster.cluster_id) is not None)
-    except LabError:
-        _end([node], cluster, grace=0)
-        raise
+    alive = (lambda: launched.poll() is None) if launched else (lambda: process_of(node, cluster) is not None)
+    await_log(log, alive)
 
 
 def await_log(log, alive, deadline=START_DEADLINE):
@@ -335,36 +369,57 @@ def stop(wipe=False, only=lambda node: True):
 
 def _end(nodes, cluster, grace):
     """SIGTERM, then SIGKILL after the grace, in seconds; returns the number of processes that ended."""
-    processes = [process for node in nodes if (process := process_of(node, cluster.cluster_id))]
+    processes = [process for node in nodes if (process := process_of(node, cluster))]
     if grace:
         for process in processes:
             process.terminate()
-    _, still = psutil.wait_procs(processes, timeout=grace)
+    still = _still_running(processes, grace)
     for process in still:
         process.kill()
-    _, still = psutil.wait_procs(still, timeout=5)
+    still = _still_running(still, 5)
     if still:
         raise LabError("A broker could not be ended.", f"process {still[0].pid} ignores SIGKILL", "restart the machine")
     return len(processes)
 
 
+def _still_running(processes, seconds):
+    """Waits until these have ended; returns those that still run after so many seconds.
+
+    A zombie has ended: its parent, often a notebook's kernel, has only not asked for it yet.
+    """
+    until = time.monotonic() + seconds
+    left = list(processes)
+    while True:
+        _, left = psutil.wait_procs(left, timeout=0)
+        left = [process for process in left if _runs(process)]
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.01)
+
+
+def _runs(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def kill(node_id, brokers=3):
     """kill -9 on one node of the running cluster of this size."""
     cluster, node = _node(node_id, brokers)
-    process = process_of(node, cluster.cluster_id)
+    process = process_of(node, cluster)
     if process is None:
         raise LabError(f"Broker {node_id} does not run.", "it was killed or stopped already", "start it again first")
     os.kill(process.pid, signal.SIGKILL)
-    psutil.wait_procs([process], timeout=5)
+    _still_running([process], 5)
 
 
 def revive(node_id, brokers=3):
     """Starts a killed node again on its data, and returns once it serves."""
     cluster, node = _node(node_id, brokers)
     with home_lock():
-        if process_of(node, cluster.cluster_id) is None:
-            _launch(cluster, node)
-            _await_started(cluster, node)
+        if process_of(node, cluster) is None:
+            _await_started(cluster, node, _launch(cluster, node))
 
 
 def _node(node_id, brokers):

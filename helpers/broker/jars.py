@@ -75,9 +75,9 @@ def cache_lock():
             f"it holds {cache() / 'lock'}",
             "wait for it, or end it and try again",
         ) from error
-    except PermissionError as error:
+    except OSError as error:  # not ours to write, a file in its place, a full disk
         raise LabError(
-            f"The cache folder {cache()} is not writable.",
+            f"The cache folder {cache()} cannot be written.",
             str(error),
             "export KAFKA_COURSE_CACHE=<a folder that you may write>, and try again",
         ) from error
@@ -95,6 +95,8 @@ def fetch(version, progress):
     if not wanted:
         return
     folder(version).mkdir(parents=True, exist_ok=True)
+    for left_behind in folder(version).parent.glob("partial-*"):  # by a download that was killed
+        shutil.rmtree(left_behind)
     entries = {f"{a}-{v}.jar": (g, a, v) for g, a, v in lock_entries(version)}
     partial = tempfile.TemporaryDirectory(dir=folder(version).parent, prefix="partial-")
     with partial as parts, ThreadPoolExecutor(THREADS) as pool:
@@ -129,6 +131,12 @@ def _fetch_one(gav, sha256, path, partial):
             f"{path.name} could not be written.",
             str(error),
             f"make room in {cache()} (45 MB for the jars, 75 MB for the JVM archive)",
+        ) from error
+    except RuntimeError as error:
+        raise LabError(
+            f"{path.name} could not be downloaded.",
+            f"the Maven repository does not have it ({error})",
+            f"python -m helpers.broker prefetch   (later; or copy the folder {cache()} from a machine that has it)",
         ) from error
     if sha256_of(got) != sha256:
         raise LabError(

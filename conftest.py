@@ -1,0 +1,33 @@
+"""Pytest settings of the whole repository."""
+
+import os
+import shutil
+import tempfile
+
+import nbval.kernel
+
+from helpers.broker import stop
+from tests.notebooks.kernel_environment import kernel_environment
+
+start_new_kernel = nbval.kernel.start_new_kernel
+
+
+def start_kernel_as_in_jupyterlab(*args, **kwargs):
+    """What nbval's `start_new_kernel` returns, from a kernel that does not know it runs under pytest."""
+    return start_new_kernel(*args, env=kernel_environment(), **kwargs)
+
+
+nbval.kernel.start_new_kernel = start_kernel_as_in_jupyterlab
+
+
+def pytest_configure(config):
+    """The tests' brokers live in a folder of their own, beside those of a lab that is open meanwhile."""
+    config.own_home = tempfile.mkdtemp(prefix="kafka-course-")
+    os.environ["KAFKA_COURSE_HOME"] = config.own_home
+
+
+def pytest_unconfigure(config):
+    """Ends the brokers that the tests left running."""
+    os.environ["KAFKA_COURSE_HOME"] = config.own_home
+    stop(wipe=True)
+    shutil.rmtree(config.own_home, ignore_errors=True)

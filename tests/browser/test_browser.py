@@ -1,0 +1,83 @@
+"""Every notebook runs in a real JupyterLab in a real browser, as a learner runs it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.lab import copy_course, running_lab
+from tests.browser.page import chromium, opened, running_browser
+from tests.notebooks.execute import notebook_paths
+from tests.notebooks.toys import code, markdown, notebook, png, save
+
+SHOTS = Path(__file__).parent / "shots"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """One JupyterLab for all tests, on a copy of the course."""
+    root = copy_course(tmp_path_factory.mktemp("course"))
+    with running_lab(root, tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One Chromium for all tests; without one they fail and say how to install it."""
+    try:
+        chromium()
+    except FileNotFoundError as missing:
+        pytest.fail(str(missing))
+    with running_browser() as running:
+        yield running
+
+
+def test_there_are_notebooks():
+    assert notebook_paths(), "notebooks/ holds no notebook"
+
+
+@pytest.mark.parametrize("path", notebook_paths(), ids=lambda path: path.stem)
+def test_notebook_runs_in_jupyterlab(browser, lab, path):
+    with opened(browser, lab, f"notebooks/{path.name}") as page:
+        page.run_all()
+        found = page.problems()
+        page.picture(SHOTS / f"{path.stem}.png")
+    assert not found, "\n".join(["", *found])
+
+
+MERMAID = "```mermaid\nsequenceDiagram\n  Producer->>Broker: record\n```"
+SQUARE = f"![a square](data:image/png;base64,{png('red')})"
+RUN_BEFORE = code("1 + 1")
+RUN_BEFORE.execution_count = 2
+
+TOYS = {
+    "good": ([markdown(f"{MERMAID}\n\n{SQUARE}"), "1 + 1", code("1 / 0", "raises-exception"), "2 + 2"], []),
+    "error": (["1 / 0"], ["raised ZeroDivisionError"]),
+    "cell not run": (["1 / 0", RUN_BEFORE], ["cell 1 raised", "cell 2 was never run"]),
+    "missing image": ([markdown("![a broker](none.png)"), "1 + 1"], ["a broken image: a broker"]),
+    "broken mermaid": ([markdown(MERMAID.replace("->>", "~>")), "1 + 1"], ["a broken mermaid drawing"]),
+    "image elsewhere": (
+        [markdown("![a broker](https://example.org/broker.png)"), "1 + 1"],
+        ["a broken image: a broker", "a request to another machine: https://example.org/broker.png"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_what_is_wrong_is_seen(browser, lab, tmp_path, name):
+    cells, expected = TOYS[name]
+    file = save(notebook(*cells), lab.root / "toys" / f"{name.replace(' ', '_')}.ipynb")
+    before = file.read_bytes()
+    with opened(browser, lab, f"toys/{file.name}") as page:
+        page.run_all()
+        found = page.problems()
+        page.picture(tmp_path / "shot.png")
+    assert len(found) == len(expected), found
+    assert all(part in sentence for part, sentence in zip(expected, found, strict=True)), found
+    assert (tmp_path / "shot.png").stat().st_size > 10_000
+    assert file.read_bytes() == before, "JupyterLab saved the notebook"
+
+
+def test_missing_chromium_says_how_to_install_it(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(FileNotFoundError, match="apt-get install -y chromium"):
+        chromium()

@@ -1,0 +1,195 @@
+"""The embedded broker, run for real: one, and a cluster of three."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+
+import psutil
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+
+from helpers.broker import LabError, embedded
+from helpers.lab import wait_until
+
+
+def processes():
+    """Every process on this machine that is a broker of the home folder in use."""
+    found = []
+    for cluster in embedded.clusters():
+        for process in psutil.process_iter(["cmdline"]):
+            if any(f"-Dkafka.course.node={cluster.cluster_id}/" in part for part in process.info["cmdline"] or []):
+                found.append(process)
+    return found
+
+
+def produce(bootstrap, topic, *values):
+    producer = KafkaProducer(bootstrap_servers=bootstrap)
+    for value in values:
+        producer.send(topic, value=value, partition=0).get(timeout=20)
+    producer.close()
+
+
+def read(bootstrap, topic):
+    place = TopicPartition(topic, 0)
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", consumer_timeout_ms=10_000)
+    consumer.assign([place])
+    count = consumer.end_offsets([place])[place]
+    values = [next(consumer).value for _ in range(count)]
+    consumer.close()
+    return values
+
+
+def create(bootstrap, topic, replication=1):
+    with KafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        settings = {"num_partitions": 1, "replication_factor": replication}
+        admin.create_topics({topic: settings}, wait_for_metadata=True)
+
+
+@pytest.mark.parametrize("version", ["4.0.0", "4.3.1"])
+def test_data_is_kept_through_stop_and_kill(home, monkeypatch, version):
+    monkeypatch.setenv("KAFKA_VERSION", version)
+    cluster = embedded.start()
+    create(cluster.bootstrap, "kept")
+    produce(cluster.bootstrap, "kept", b"one")
+    assert embedded.stop() == 1
+    assert processes() == []
+    cluster = embedded.start()
+    produce(cluster.bootstrap, "kept", b"two")
+    os.kill(cluster.nodes[0].pid, signal.SIGKILL)
+    cluster = embedded.start()
+    assert read(cluster.bootstrap, "kept") == [b"one", b"two"]
+    assert embedded.stop(wipe=True) == 1
+    assert embedded.clusters() == []
+
+
+def test_start_twice_gives_the_same_broker(home):
+    assert embedded.start() == embedded.start()
+    assert len(processes()) == 1
+
+
+def test_a_port_that_is_taken_at_the_last_moment(home, monkeypatch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        looks = iter([[port], [port + 1]])
+        real = embedded.free_ports
+        monkeypatch.setattr(
+            embedded, "free_ports", lambda first, count, skip=(): next(looks, None) or real(first, count, skip)
+        )
+        cluster = embedded.start()
+    assert embedded.answers(cluster.nodes[0].port)
+
+
+def test_the_broker_listens_on_loopback_only(home):
+    cluster = embedded.start()
+    process = psutil.Process(cluster.nodes[0].pid)
+    hosts = {c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert {ip.removeprefix("::ffff:") for ip in hosts} == {"127.0.0.1"}
+
+
+def test_a_broker_that_ignores_sigterm_is_killed(home, monkeypatch):
+    monkeypatch.setattr(embedded, "STOP_DEADLINE", 0.5)
+    cluster = embedded.start()
+    os.kill(cluster.nodes[0].pid, signal.SIGSTOP)
+    assert embedded.stop() == 1
+    assert processes() == []
+
+
+def test_a_paused_broker_is_told_from_a_running_one(home):
+    cluster = embedded.start()
+    os.kill(cluster.nodes[0].pid, signal.SIGSTOP)
+    before = time.monotonic()
+    with pytest.raises(LabError, match="runs, but does not answer"):
+        embedded.start()
+    assert time.monotonic() - before < 5
+    embedded.stop()
+    assert embedded.start().running()
+
+
+def test_a_copy_of_the_folder_does_not_own_the_broker(home, tmp_path, monkeypatch):
+    cluster = embedded.start()
+    shutil.copytree(home, tmp_path / "copy")
+    monkeypatch.setenv("KAFKA_COURSE_HOME", str(tmp_path / "copy"))
+    assert embedded.stop() == 0
+    monkeypatch.setenv("KAFKA_COURSE_HOME", str(home))
+    assert embedded.find() == cluster
+
+
+def test_three_brokers_survive_the_loss_of_one(home):
+    cluster = embedded.start(3)
+    create(cluster.bootstrap, "safe", replication=3)
+    produce(cluster.bootstrap, "safe", b"before")
+    with KafkaAdminClient(bootstrap_servers=cluster.bootstrap) as admin:
+        controller = admin.describe_metadata_quorum()["topics"][0]["partitions"][0]["leader_id"]
+    embedded.kill(controller)
+    with pytest.raises(LabError, match=f"Broker {controller} does not run"):
+        embedded.kill(controller)
+    produce(cluster.bootstrap, "safe", b"during")
+    survivor = next(node for node in cluster.nodes if node.id != controller)
+    wait_until(lambda: new_controller(survivor) not in {None, controller}, "another controller")
+    embedded.revive(controller)
+    wait_until(lambda: in_sync(cluster, "safe") == {1, 2, 3}, "every replica to be in sync")
+    assert read(cluster.bootstrap, "safe") == [b"before", b"during"]
+    assert embedded.stop() == 3
+    assert processes() == []
+
+
+def new_controller(node):
+    """The controller as this node sees it; None while there is none."""
+    try:
+        with KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{node.port}") as admin:
+            return admin.describe_metadata_quorum()["topics"][0]["partitions"][0]["leader_id"]
+    except KafkaError:
+        return None
+
+
+def in_sync(cluster, topic):
+    with KafkaAdminClient(bootstrap_servers=cluster.bootstrap) as admin:
+        return set(admin.describe_topics([topic])[0]["partitions"][0]["isr_nodes"])
+
+
+def test_one_and_three_run_side_by_side(home):
+    single, three = embedded.start(1), embedded.start(3)
+    assert len({node.port for node in single.nodes + three.nodes}) == 4
+    assert embedded.find(1).bootstrap == single.bootstrap
+    assert embedded.find(3).bootstrap == three.bootstrap
+
+
+def test_a_cluster_of_two_is_refused(home):
+    with pytest.raises(LabError, match="A cluster of 2 brokers is not prepared"):
+        embedded.start(2)
+
+
+def test_kill_needs_a_cluster(home):
+    with pytest.raises(LabError, match="There is no broker 2"):
+        embedded.kill(2)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1'])
+def test_a_damaged_record_counts_as_none(home, text):
+    folder = embedded.cluster_folder("4.0.0", 1)
+    folder.mkdir(parents=True)
+    (folder / "cluster.json").write_text(text)
+    assert embedded.read_record(folder) is None
+
+
+def test_the_record_says_who_runs(home):
+    cluster = embedded.start()
+    record = json.loads((cluster.folder / "cluster.json").read_text())
+    assert record["nodes"][0]["pid"] == processes()[0].pid
+    assert record["cluster_id"] == cluster.cluster_id
+
+
+def test_the_log_says_why_a_start_failed(home):
+    cluster = embedded.start()
+    embedded.stop()
+    (cluster.folder / "node-1" / "data" / "meta.properties").write_text("version=1\ncluster.id=other\nnode.id=7\n")
+    with pytest.raises(LabError, match="The broker ended while it started") as raised:
+        embedded.start()
+    assert "node" in raised.value.why
+    assert processes() == []

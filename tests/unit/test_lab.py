@@ -1,0 +1,152 @@
+"""open_lab, topic and group, against a real broker."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource
+
+from helpers.broker import LabError, embedded
+from helpers.lab import open_lab, wait_until
+
+
+@pytest.fixture
+def lab(home, capsys):
+    lab = open_lab("testing")
+    capsys.readouterr()
+    yield lab
+    lab.close()
+
+
+def end_offset(lab, topic):
+    consumer = KafkaConsumer(**lab.client)
+    place = TopicPartition(topic, 0)
+    end = consumer.end_offsets([place])[place]
+    consumer.close()
+    return end
+
+
+def send(lab, topic):
+    producer = KafkaProducer(**lab.client)
+    producer.send(topic, b"x").get(timeout=10)
+    producer.close()
+
+
+def test_it_says_which_broker_it_took(lab, capsys):
+    open_lab("testing")
+    assert capsys.readouterr().out == "Kafka 4.0.0, embedded, 1 broker\n"
+
+
+def test_a_topic_is_created_empty_and_ready_each_time(lab):
+    for _ in range(3):
+        topic = lab.topic("orders")
+        assert topic == "testing-orders"
+        assert end_offset(lab, topic) == 0
+        send(lab, topic)
+        assert end_offset(lab, topic) == 1
+
+
+def test_a_topic_has_the_settings_asked_for(lab):
+    topic = lab.topic("compacted", partitions=3, cleanup_policy="compact")
+    [described] = lab.admin.describe_topics([topic])
+    assert len(described["partitions"]) == 3
+    settings = lab.admin.describe_configs([ConfigResource("topic", topic)])["topic"][topic]
+    assert settings["cleanup.policy"]["value"] == "compact"
+
+
+def test_opening_again_empties_this_chapter_and_no_other(lab):
+    mine, group = lab.topic("orders"), lab.group("billing")
+    consumer = KafkaConsumer(mine, group_id=group, auto_offset_reset="earliest", **lab.client)
+    wait_until(lambda: consumer.poll(100) == {} and consumer.assignment(), "the assignment")
+    other = open_lab("elsewhere").topic("orders")
+    again = open_lab("testing")  # the consumer is still a member: a killed kernel leaves such ghosts
+    assert mine not in again.admin.list_topics()
+    assert other in again.admin.list_topics()
+    assert group not in [g["group_id"] for g in again.admin.list_groups()]
+    consumer.close()
+
+
+def test_a_group_starts_without_members_and_offsets(lab):
+    topic, group = lab.topic("orders"), lab.group("billing")
+    consumer = KafkaConsumer(
+        topic, group_id=group, auto_offset_reset="earliest", consumer_timeout_ms=3000, **lab.client
+    )
+    send(lab, topic)
+    next(consumer)
+    consumer.commit()
+    assert lab.group("billing") == group
+    assert group not in [g["group_id"] for g in lab.admin.list_groups()]
+    consumer.close()
+
+
+def test_the_segments_can_be_seen(lab):
+    topic = lab.topic("orders", partitions=2)
+    assert (lab.log_folder(topic, 1) / "00000000000000000000.log").exists()
+
+
+def test_a_broker_killed_between_two_cells_comes_back_with_the_lab(lab):
+    os.kill(embedded.find().nodes[0].pid, signal.SIGKILL)
+    assert open_lab("testing").topic("orders") == "testing-orders"
+
+
+@pytest.mark.parametrize("chapter", ["", "Two Words", "a-b", "09"])
+def test_a_chapter_name_that_is_no_prefix_is_refused(home, chapter):
+    with pytest.raises(LabError, match="is no chapter name"):
+        open_lab(chapter)
+
+
+def test_a_shared_cluster_needs_the_learners_name(lab, monkeypatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", lab.bootstrap)
+    monkeypatch.delenv("KAFKA_COURSE_LEARNER", raising=False)
+    with pytest.raises(LabError, match="need a name of yours"):
+        open_lab("testing")
+    monkeypatch.setenv("KAFKA_COURSE_LEARNER", "ada")
+    shared = open_lab("testing")
+    assert shared.kind == "external"
+    assert shared.topic("orders") == "ada.testing-orders"
+    monkeypatch.setenv("KAFKA_COURSE_LEARNER", "not a name")
+    with pytest.raises(LabError, match="is no name for a topic"):
+        open_lab("testing")
+
+
+def test_security_settings_come_from_the_environment(lab, monkeypatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", lab.bootstrap)
+    monkeypatch.setenv("KAFKA_COURSE_LEARNER", "ada")
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
+    assert open_lab("testing").client == {"bootstrap_servers": lab.bootstrap, "security_protocol": "PLAINTEXT"}
+
+
+def test_a_wait_in_vain_names_what_it_waited_for():
+    with pytest.raises(LabError, match=r"Waited 0.1 s for the moon, in vain"):
+        wait_until(lambda: False, "the moon", deadline=0.1)
+
+
+def test_a_notebook_shows_the_message_without_a_traceback(capsys):
+    shell = InteractiveShell.instance()
+    shell.run_cell("from helpers.lab import open_lab; open_lab('not a chapter')")
+    shown = capsys.readouterr().out
+    assert "is no chapter name" in shown
+    assert "Traceback" not in shown
+    InteractiveShell.clear_instance()
+
+
+def test_two_notebooks_at_once_do_not_disturb_each_other(home):
+    script = textwrap.dedent(
+        """
+        import sys
+        from helpers.lab import open_lab
+        for _ in range(5):
+            lab = open_lab(sys.argv[1])
+            topic = lab.topic("orders", partitions=2)
+            assert topic in lab.admin.list_topics()
+        """
+    )
+    line = [sys.executable, "-c", script]
+    both = [subprocess.Popen([*line, name], stderr=subprocess.PIPE, text=True) for name in ("one", "two")]
+    assert [(process.communicate(timeout=60)[1], process.returncode) for process in both] == [("", 0), ("", 0)]
+    assert len(embedded.clusters()) == 1
