@@ -14,8 +14,8 @@ setup:            ## the environment in .venv, and Kafka in the cache
 	@$(PYTHON) -m helpers.setup
 	@$(RUN) helpers.broker prefetch
 
-test: setup       ## the whole test run
-	$(RUN) pytest
+test: setup       ## the whole test run, or make test TESTS=tests/unit
+	$(RUN) pytest $(TESTS)
 
 bench: setup      ## how fast it is: bench/results.json
 	$(RUN) bench

@@ -67,7 +67,27 @@ class Lab:
             return None
         [described] = self.admin.describe_topics([topic])
         [leader] = [p["leader_id"] for p in described["partitions"] if p["partition_index"] == partition]
-        return broker.log_folder(broker.find(len(self.bootstrap.split(","))), leader, topic, partition)
+        return broker.log_folder(broker.find(self._own_brokers()), leader, topic, partition)
+
+    def kill_broker(self, node_id=1):
+        """kill -9 on a broker of this lab. Raises LabError where the broker is not the course's own."""
+        broker.kill(node_id, self._own_brokers())
+
+    def start_broker(self):
+        """Starts the brokers of this lab that do not run, on their data, and connects again."""
+        cluster = broker.start(self._own_brokers())
+        self.client["bootstrap_servers"] = cluster.bootstrap
+        self.admin.close()
+        self.admin = _admin(self.client, self.prefix)
+
+    def _own_brokers(self):
+        if self.kind != "embedded":
+            raise LabError(
+                "Only the course's own broker can be killed and started from a notebook.",
+                f"this lab runs on another Kafka ({self.kind})",
+                "unset KAFKA_BOOTSTRAP_SERVERS, and stop the broker in Docker: the course then starts its own",
+            )
+        return len(self.bootstrap.split(","))
 
     def reset(self):
         """Deletes every topic and group of this chapter."""
@@ -139,20 +159,20 @@ def open_lab(chapter, brokers=1):
         _open.close()
     _tools_on_path()
     chosen = broker.choose_broker(brokers)
-    admin = _admin(chosen, chapter)
-    _open = Lab(chosen.kind, chosen.client, _learner(chosen.kind) + chapter + "-", admin)
+    prefix = _learner(chosen.kind) + chapter + "-"
+    _open = Lab(chosen.kind, chosen.client, prefix, _admin(chosen.client, prefix))
     _open.reset()
     print(chosen.line)
     return _open
 
 
-def _admin(chosen, chapter):
+def _admin(client, prefix):
     """The lab's own connection. Raises LabError when the broker does not answer, a paused one say."""
     try:
-        return KafkaAdminClient(**chosen.client, client_id=f"lab-{chapter}", bootstrap_timeout_ms=4000)
+        return KafkaAdminClient(**client, client_id=f"{prefix}lab", bootstrap_timeout_ms=4000)
     except KafkaError as error:
         raise LabError(
-            f"The broker at {chosen.bootstrap} runs, but does not answer.",
+            f"The broker at {client['bootstrap_servers']} runs, but does not answer.",
             f"{type(error).__name__}: {error}",
             "python -m helpers.broker stop   (then run this cell again; data is kept)",
         ) from error

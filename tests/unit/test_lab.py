@@ -94,6 +94,22 @@ def test_a_broker_killed_between_two_cells_comes_back_with_the_lab(lab):
     assert open_lab("testing").topic("orders") == "testing-orders"
 
 
+def test_a_broker_can_be_killed_and_started_from_a_notebook(lab):
+    topic = lab.topic("orders")
+    send(lab, topic)
+    lab.kill_broker()
+    lab.start_broker()
+    assert topic in lab.admin.list_topics()
+    assert end_offset(lab, topic) == 1
+
+
+def test_anybody_elses_broker_is_not_killed(lab, monkeypatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", lab.bootstrap)
+    monkeypatch.setenv("KAFKA_COURSE_LEARNER", "ada")
+    with pytest.raises(LabError, match="Only the course's own broker"):
+        open_lab("testing").kill_broker()
+
+
 @pytest.mark.parametrize("chapter", ["", "Two Words", "a-b", "09"])
 def test_a_chapter_name_that_is_no_prefix_is_refused(home, chapter):
     with pytest.raises(LabError, match="is no chapter name"):
