@@ -31,6 +31,7 @@ START_DEADLINE = 60  # seconds; a busy machine needs more than the usual one
 STOP_DEADLINE = 7  # seconds after SIGTERM, then SIGKILL
 STARTED = "Kafka Server started"
 PORT_TAKEN = "Address already in use"
+PORT_TRIES = 5
 FIRST_PORT = {1: 9092, 3: 19092}
 FIRST_CONTROLLER_PORT = 9192
 
@@ -170,13 +171,14 @@ def start(brokers=1, say=print):
         cluster = read_record(cluster_folder(version, brokers))
         if cluster and _settled(cluster):
             return _launch_missing(cluster)
-        try:
-            return _launch_missing(_with_free_ports(cluster, version, brokers, say))
-        except LabError as error:
-            if PORT_TAKEN not in error.why:
-                raise
-        # another program took the port between our look and our start
-        return _launch_missing(_with_free_ports(cluster, version, brokers, say))
+        for _ in range(PORT_TRIES):
+            try:
+                return _launch_missing(_with_free_ports(cluster, version, brokers, say))
+            except LabError as error:
+                if PORT_TAKEN not in error.why:
+                    raise
+                failed = error  # another program took the port between our look and our start
+        raise failed
 
 
 def _launch_missing(cluster):
@@ -223,7 +225,9 @@ def _has_started(cluster, node):
 
 
 def _with_free_ports(old, version, brokers, say):
-    """A Cluster on ports that are free now, with the old one's id so that its data is kept."""
+    """A Cluster on ports that are free now: the old one's if they are. Its id stays, so that its data is kept."""
+    if old and not any(taken(port) for node in old.nodes for port in (node.port, node.controller_port)):
+        return Cluster(version, old.cluster_id, [Node(n.id, n.port, n.controller_port) for n in old.nodes])
     first = FIRST_PORT[brokers]
     ports = free_ports(first, brokers)
     if ports[0] != first:
