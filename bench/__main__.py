@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from bench import lab
+from bench import lab, observe
 
 RESULTS = Path(__file__).parent / "results.json"
 
@@ -29,7 +29,7 @@ def main():
     """Measures, prints and writes. Rows that were not measured this time are kept."""
     parser = argparse.ArgumentParser(description="How fast the lab is.")
     parser.add_argument("--cold", action="store_true", help="measure fresh clones too")
-    rows = lab.measure(parser.parse_args().cold)
+    rows = lab.measure(parser.parse_args().cold) + observe.measure()
     names = {row["name"] for row in rows}
     old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     rows += [row for row in old if row["name"] not in names]
