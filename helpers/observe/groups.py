@@ -1,0 +1,69 @@
+"""Consumer groups: their state, and who owns which partition."""
+
+import pandas as pd
+
+from ..lab import LabError
+from .ask import ask, check_name
+
+
+def group_state(lab, group):
+    """The state of a consumer group as a dict.
+
+    state: "Empty" (no members), "PreparingRebalance", "CompletingRebalance" or "Stable" ("Assigning" and
+    "Reconciling" with the consumer protocol); coordinator: the broker's node id; protocol: "classic", or "consumer"
+    (KIP-848). Raises LabError for a group that does not exist and when no broker answers.
+    """
+    check_name(group, "group")
+    return ask(lab, lambda admin: find_group(admin, group))
+
+
+def find_group(admin, group):
+    """What group_state returns. Each group is listed by one broker, its coordinator."""
+    for broker in admin.describe_cluster()["brokers"]:
+        if broker.get("is_fenced"):
+            continue
+        for listed in admin.list_groups([broker["broker_id"]]):
+            if listed["group_id"] == group:
+                return {
+                    "state": listed["group_state"],
+                    "coordinator": broker["broker_id"],
+                    "protocol": listed["group_type"],
+                }
+    raise LabError(
+        f"There is no consumer group {group!r}.",
+        "a group exists once a member has joined it, or committed an offset",
+        "pass the full name that lab.group() returned, and start a consumer with group_id=<this name>",
+    )
+
+
+def members(lab, group):
+    """The members of a consumer group, one row for each member and topic, by member.
+
+    Columns: member (its client_id), topic, partitions (list of int). A member that owns nothing has a row with topic
+    None and no partitions. frame.attrs["state"] is the group's state; while it is not "Stable", nothing may be
+    assigned yet. Raises LabError for a group that does not exist, for one with the protocol of KIP-848, which
+    kafka-python cannot describe (dpkp/kafka-python#3000), and when no broker answers.
+    """
+    check_name(group, "group")
+    described = ask(lab, lambda admin: _describe(admin, group))
+    rows = sorted((row for member in described["members"] for row in _owned(member)), key=str)
+    frame = pd.DataFrame(rows, columns=["member", "topic", "partitions"], dtype=object)
+    frame.attrs["state"] = described["group_state"]
+    return frame
+
+
+def _describe(admin, group):
+    if find_group(admin, group)["protocol"] == "consumer":
+        raise LabError(
+            f"The members of {group!r} cannot be seen from Python.",
+            "the group uses the consumer protocol (KIP-848), which kafka-python does not speak",
+            f"kafka-consumer-groups --bootstrap-server {{lab.bootstrap}} --describe --members --group {group}",
+        )
+    return admin.describe_groups([group])[group]
+
+
+def _owned(member):
+    """(client_id, topic, partitions) for each topic that a member owns partitions of."""
+    assigned = (member["member_assignment"] or {}).get("assigned_partitions", [])
+    owned = [(member["client_id"], one["topic"], sorted(one["partitions"])) for one in assigned if one["partitions"]]
+    return owned or [(member["client_id"], None, [])]
