@@ -1,0 +1,81 @@
+"""What checkers ask of the broker, and what exercises put into it beforehand."""
+
+from contextlib import closing
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.partitioner import murmur2
+from kafka.structs import OffsetAndMetadata
+
+from .. import observe
+from ..observe.ask import ask
+from .exercise import NotAttempted
+
+
+def records(lab, topic):
+    """What observe.records returns; raises NotAttempted while the topic does not exist."""
+    if topic not in ask(lab, lambda admin: admin.list_topics()):
+        raise NotAttempted(f"there is no topic {topic}: run the cell with practice.task first")
+    return observe.records(lab, topic)
+
+
+def ends(lab, topic):
+    """{partition: end offset}."""
+    return {row.partition: row.end for row in observe.offsets(lab, topic).itertuples()}
+
+
+def committed(lab, topic, group):
+    """{partition: the offset that the group has committed}, without those where it has committed none."""
+    found = ask(lab, lambda admin: admin.list_group_offsets({group: None})[group])
+    return {place.partition: one.offset for place, one in sorted(found.items()) if place.topic == topic}
+
+
+def partition_of(key, partitions):
+    """The partition that the default partitioner gives a key (Kafka's murmur2)."""
+    return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+
+
+def send(lab, topic, rows):
+    """Sends rows of KafkaProducer.send's arguments, and returns when all have arrived."""
+    with closing(KafkaProducer(**lab.client)) as producer:
+        sent = [producer.send(topic, **row) for row in rows]
+        producer.flush()
+        for one in sent:
+            one.get(timeout=10)
+
+
+def commit(lab, topic, group, offsets):
+    """Commits {partition: offset} as the group."""
+    with closing(KafkaConsumer(group_id=group, enable_auto_commit=False, **lab.client)) as consumer:
+        places = {TopicPartition(topic, number): offset for number, offset in offsets.items()}
+        consumer.assign(list(places))
+        consumer.commit({place: OffsetAndMetadata(offset, "", -1) for place, offset in places.items()})
+
+
+class ReadToEnd(KafkaConsumer):
+    """A consumer for a learner's function: a loop over it ends where the log ended when the checker began."""
+
+    def __init__(self, lab, topic, **settings):
+        super().__init__(**settings, **lab.client)
+        self.ends = {TopicPartition(topic, number): end for number, end in ends(lab, topic).items()}
+
+    def __next__(self):
+        places = self.assignment()
+        if places and all(self.position(place) >= self.ends.get(place, 0) for place in places):
+            raise StopIteration
+        return super().__next__()
+
+
+def listed(items):
+    """ "a, b, c", each at most 40 characters long, and how many more after five."""
+    items = [text if len(text) <= 40 else text[:37] + "..." for text in map(str, items)]
+    return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
+
+
+def lost_or_twice(expected, found):
+    """What is wrong with the values in a log, in words; "" when each expected one is there once and nothing else."""
+    found, expected = list(found), list(expected)
+    missing = [value for value in expected if value not in found]
+    twice = [value for value in expected if found.count(value) > 1]
+    foreign = sorted({str(value) for value in found if value not in expected})
+    said = {"missing": missing, "more than once": twice, "not asked for": foreign}
+    return "; ".join(f"{words}: {listed(values)}" for words, values in said.items() if values)

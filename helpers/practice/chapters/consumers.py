@@ -1,0 +1,636 @@
+"""Exercises on consumers and offsets."""
+
+from contextlib import closing
+
+from kafka import TopicPartition
+
+from ..broker_state import ReadToEnd, commit, committed, ends, listed, records, send
+from ..exercise import Exercise, Incorrect, NotAttempted
+from ..learner import CodeRaised, call
+
+# ---- commit-three --------------------------------------------------------------------------------------------------
+
+
+def make_five(lab):
+    topic = lab.topic("five", partitions=2)
+    send(lab, topic, [{"value": b"%d" % n, "partition": p} for p in range(2) for n in range(5)])
+    lab.group("three")
+    return topic
+
+
+def check_commit_three(lab):
+    topic = lab.name("five")
+    records(lab, topic)
+    now = committed(lab, topic, lab.name("three"))
+    if not now:
+        raise NotAttempted("the group three has committed nothing")
+    if 0 not in now:
+        raise Incorrect(
+            f"committed in partition {listed(now)}, and nothing in partition 0",
+            "3 in partition 0",
+            "read partition 0: TopicPartition(topic, 0)",
+        )
+    if now[0] != 3:
+        advice = "commit after the third record: without arguments, commit() takes the consumer's position"
+        if now[0] == 2:
+            advice = "committed is the offset to read next, not the last one that was read"
+        raise Incorrect(f"committed in partition 0: {now[0]}", "3: three records read, 3 is the next", advice)
+    return "the group three will go on at offset 3 of partition 0"
+
+
+COMMIT_THREE = Exercise(
+    id="commit-three",
+    chapter="consumers",
+    text="""
+        **Three, and no more.** `topic` has two partitions with five records each. As the group `lab.name("three")`,
+        read three records of partition 0, commit so that the fourth comes next, and close the consumer.
+    """,
+    prepare=make_five,
+    check=check_commit_three,
+    hints=[
+        "With enable_auto_commit=False nothing is committed behind your back.",
+        "consumer.assign([TopicPartition(topic, 0)]) reads that partition alone, and still commits for the group.",
+        "commit() without arguments commits the position, which is the offset after the record just read.",
+    ],
+    reference="""
+        from kafka import KafkaConsumer, TopicPartition
+
+        consumer = KafkaConsumer(
+            group_id=lab.name("three"), enable_auto_commit=False, auto_offset_reset="earliest", **lab.client
+        )
+        consumer.assign([TopicPartition(topic, 0)])
+        for record in consumer:
+            if record.offset == 2:
+                break
+        consumer.commit()
+        consumer.close()
+    """,
+    wrong={
+        "last-read": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            from kafka.structs import OffsetAndMetadata
+            consumer = KafkaConsumer(group_id=lab.name("three"), enable_auto_commit=False, **lab.client)
+            place = TopicPartition(topic, 0)
+            consumer.assign([place])
+            consumer.commit({place: OffsetAndMetadata(2, "", -1)})
+            consumer.close()
+            """,
+            "not the last one that was read",
+        ),
+        "one-too-many": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            consumer = KafkaConsumer(
+                group_id=lab.name("three"), enable_auto_commit=False, auto_offset_reset="earliest", **lab.client
+            )
+            consumer.assign([TopicPartition(topic, 0)])
+            for record in consumer:
+                if record.offset == 3:
+                    break
+            consumer.commit()
+            consumer.close()
+            """,
+            "committed in partition 0: 4",
+        ),
+        "other-partition": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            from kafka.structs import OffsetAndMetadata
+            consumer = KafkaConsumer(group_id=lab.name("three"), enable_auto_commit=False, **lab.client)
+            place = TopicPartition(topic, 1)
+            consumer.assign([place])
+            consumer.commit({place: OffsetAndMetadata(3, "", -1)})
+            consumer.close()
+            """,
+            "nothing in partition 0",
+        ),
+    },
+)
+
+# ---- replay --------------------------------------------------------------------------------------------------------
+
+BALANCES = [("ada", 10), ("ben", 20), ("ada", 15), ("cho", 5), ("ben", None), ("dan", 7), ("cho", 9), ("ada", 12)]
+
+
+def make_balances(lab):
+    topic = lab.topic("balances", partitions=2)
+    send(lab, topic, [{"key": u.encode(), "value": None if b is None else b"%d" % b} for u, b in BALANCES])
+    return topic
+
+
+def check_replay(lab, rebuild):
+    topic = lab.name("balances")
+    expected = {row.key: row.value for row in records(lab, topic).itertuples()}
+    expected["eve"] = sum(ends(lab, topic).values())
+    send(lab, topic, [{"key": b"eve", "value": b"%d" % expected["eve"]}])  # so that no dict written by hand fits
+    expected = {user: int(balance) for user, balance in expected.items() if balance is not None}
+    with closing(ReadToEnd(lab, topic)) as consumer:
+        state = call(rebuild, consumer, topic)
+    if not isinstance(state, dict):
+        raise Incorrect(f"rebuild returned {state!r}", "a dict of user to balance", "return the dict at the end")
+    if not state:
+        raise Incorrect(
+            "rebuild returned an empty dict",
+            "every user with a balance",
+            "this consumer begins at the end (auto_offset_reset): assign its partitions, then seek to the beginning",
+        )
+    if any(not isinstance(user, str) or not isinstance(balance, int | None) for user, balance in state.items()):
+        user, balance = next(iter(state.items()))
+        raise Incorrect(f"an entry {user!r}: {balance!r}", "text and whole number", ".decode(), and int()")
+    if gone := [user for user in state if user not in expected]:
+        raise Incorrect(
+            f"{gone[0]} has the balance {state[gone[0]]}",
+            f"no {gone[0]}: the last record with that key is a tombstone (its value is None)",
+            "a tombstone takes the user out: state.pop(user, None)",
+        )
+    if missing := [user for user in expected if user not in state]:
+        raise Incorrect(f"no {missing[0]} in the dict", "every user with a balance", "read both partitions, to the end")
+    if off := [user for user in expected if state[user] != expected[user]]:
+        raise Incorrect(
+            f"{off[0]} has {state[off[0]]}",
+            f"{expected[off[0]]}, the last balance in the log",
+            "each record holds the whole balance: a later one replaces the earlier",
+        )
+    return f"{len(state)} balances, rebuilt from {expected['eve'] + 1} records"
+
+
+REPLAY = Exercise(
+    id="replay",
+    chapter="consumers",
+    text="""
+        **State from the log.** Each record of `topic` is a user (key) and the user's new balance (value); a value
+        of None, a tombstone, means that the user has left. Write `rebuild(consumer, topic)`, which reads both
+        partitions from offset 0 and returns the balances as a dict, such as `{"ada": 12}`. The consumer has no
+        group and no partitions yet, and a loop over it ends at the end of the log.
+    """,
+    prepare=make_balances,
+    answers=["rebuild"],
+    start="""
+        def rebuild(consumer, topic):
+            ...  # your code
+    """,
+    check=check_replay,
+    hints=[
+        "consumer.assign() takes a list of TopicPartition(topic, number), and seek_to_beginning() moves to offset 0.",
+        "for record in consumer: the last record of a key wins. Keys and values are bytes.",
+        "When record.value is None, take the user out with state.pop(user, None).",
+    ],
+    reference="""
+        from kafka import TopicPartition
+
+
+        def rebuild(consumer, topic):
+            consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+            consumer.seek_to_beginning()
+            state = {}
+            for record in consumer:
+                user = record.key.decode()
+                if record.value is None:
+                    state.pop(user, None)
+                else:
+                    state[user] = int(record.value)
+            return state
+    """,
+    wrong={
+        "from-the-end": (
+            """
+            from kafka import TopicPartition
+            def rebuild(consumer, topic):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                return {record.key.decode(): int(record.value) for record in consumer if record.value}
+            """,
+            "begins at the end",
+        ),
+        "keeps-the-gone": (
+            """
+            from kafka import TopicPartition
+            def rebuild(consumer, topic):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                return {record.key.decode(): int(record.value) for record in consumer if record.value}
+            """,
+            "is a tombstone",
+        ),
+        "adds-up": (
+            """
+            from kafka import TopicPartition
+            def rebuild(consumer, topic):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                state = {}
+                for record in consumer:
+                    user = record.key.decode()
+                    state[user] = state.get(user, 0) + int(record.value) if record.value else 0
+                return {user: balance for user, balance in state.items() if balance}
+            """,
+            "a later one replaces the earlier",
+        ),
+        "one-partition": (
+            """
+            from kafka import TopicPartition
+            def rebuild(consumer, topic):
+                consumer.assign([TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                state = {record.key.decode(): record.value for record in consumer}
+                return {user: int(balance) for user, balance in state.items() if balance}
+            """,
+            "read both partitions",
+        ),
+        "bytes": (
+            """
+            from kafka import TopicPartition
+            def rebuild(consumer, topic):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                return {record.key: record.value for record in consumer}
+            """,
+            ".decode(), and int()",
+        ),
+        "no-return": (
+            """
+            from kafka import TopicPartition
+            def rebuild(consumer, topic):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+            """,
+            "rebuild returned None",
+        ),
+    },
+)
+
+# ---- since ---------------------------------------------------------------------------------------------------------
+
+NEW_YEAR = 1_767_225_600_000  # 2026-01-01 00:00 UTC, in milliseconds
+MINUTE = 60_000
+READINGS = [(0, minute) for minute in range(6)] + [(1, minute) for minute in range(4)]  # (partition, minute)
+
+
+def make_readings(lab):
+    topic = lab.topic("readings", partitions=2, retention_ms=-1)
+    rows = [{"partition": p, "value": b"%d-%d" % (p, m), "timestamp_ms": NEW_YEAR + m * MINUTE} for p, m in READINGS]
+    send(lab, topic, rows)
+    return topic
+
+
+def check_since(lab, since):
+    topic = lab.name("readings")
+    records(lab, topic)
+    for minute in (2, 4):
+        expected = [f"{p}-{m}" for p, m in READINGS if m >= minute]
+        with closing(ReadToEnd(lab, topic, auto_offset_reset="earliest")) as consumer:
+            found = call(since, consumer, topic, NEW_YEAR + minute * MINUTE)
+        if not isinstance(found, list):
+            raise Incorrect(f"since returned {found!r}", "a list of values as text", "return [...]")
+        if early := sorted(set(found) - set(expected)):
+            raise Incorrect(
+                f"for minute {minute}, among others: {listed(early)}",
+                listed(expected),
+                "a partition with nothing so late: offsets_for_times gives None for it, and there is nothing to read"
+                if minute == 4
+                else "offsets_for_times takes a time for each partition and gives the offset to seek to",
+            )
+        if missing := sorted(set(expected) - set(found)):
+            raise Incorrect(
+                f"for minute {minute}, not there: {listed(missing)}",
+                listed(expected),
+                "each partition has offsets of its own: look up and seek both. The record of that very minute counts",
+            )
+    return "both partitions, from the minute that was asked for"
+
+
+SINCE = Exercise(
+    id="since",
+    chapter="consumers",
+    text="""
+        **Since a minute.** `topic` holds one reading a minute in partition 0, and in partition 1 until the sensor
+        broke. Write `since(consumer, topic, milliseconds)`, which returns a list of the values, as text, of all
+        records with that timestamp or a later one. Seek there; do not read everything. The consumer has no group
+        and no partitions yet, and a loop over it ends at the end of the log.
+    """,
+    prepare=make_readings,
+    answers=["since"],
+    start="""
+        def since(consumer, topic, milliseconds):
+            ...  # your code
+    """,
+    check=check_since,
+    hints=[
+        "consumer.offsets_for_times({place: milliseconds, ...}) finds, for each partition, the first offset so late.",
+        "It gives None for a partition that has nothing so late. Do not read that one.",
+        "assign() only the partitions for which it found something, seek() each, then loop.",
+    ],
+    reference="""
+        from kafka import TopicPartition
+
+
+        def since(consumer, topic, milliseconds):
+            places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+            found = consumer.offsets_for_times(dict.fromkeys(places, milliseconds))
+            found = {place: one.offset for place, one in found.items() if one}
+            consumer.assign(list(found))
+            for place, offset in found.items():
+                consumer.seek(place, offset)
+            return [record.value.decode() for record in consumer]
+    """,
+    wrong={
+        "from-the-beginning": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                return [record.value.decode() for record in consumer]
+            """,
+            "for minute 2, among others: 0-0, 0-1, 1-0, 1-1",
+        ),
+        "one-partition": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                place = TopicPartition(topic, 0)
+                consumer.assign([place])
+                consumer.seek(place, consumer.offsets_for_times({place: milliseconds})[place].offset)
+                return [record.value.decode() for record in consumer]
+            """,
+            "for minute 2, not there: 1-2, 1-3",
+        ),
+        "later-only": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                return [record.value.decode() for record in consumer if record.timestamp > milliseconds]
+            """,
+            "The record of that very minute counts",
+        ),
+        "reads-the-broken-one": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+                consumer.assign(places)
+                for place, one in consumer.offsets_for_times(dict.fromkeys(places, milliseconds)).items():
+                    if one:
+                        consumer.seek(place, one.offset)
+                return [record.value.decode() for record in consumer]
+            """,
+            "gives None for it",
+        ),
+        "no-return": ("def since(consumer, topic, milliseconds):\n    consumer.close()", "since returned None"),
+    },
+)
+
+# ---- lag-zero ------------------------------------------------------------------------------------------------------
+
+DONE = {0: 4, 1: 0}  # the offsets that the group has committed; each partition has ten records
+WAITING = [f"{number}-{offset}" for number in range(2) for offset in range(DONE[number], 10)]
+
+
+def make_backlog(lab):
+    topic = lab.topic("backlog", partitions=2)
+    send(lab, topic, [{"value": b"%d-%d" % (p, n), "partition": p} for p in range(2) for n in range(10)])
+    commit(lab, topic, lab.group("clerks"), DONE)
+    return topic
+
+
+def check_lag_zero(lab, handled):
+    topic = lab.name("backlog")
+    records(lab, topic)
+    now, end = committed(lab, topic, lab.name("clerks")), ends(lab, topic)
+    lag = sum(end[number] - now.get(number, 0) for number in end)
+    if not isinstance(handled, list):
+        raise Incorrect(f"handled is {handled!r}", "a list of the values that were handled", "handled.append(...)")
+    if not handled and now == DONE:
+        raise NotAttempted(f"the group clerks has a lag of {lag}, and handled is empty")
+    handled = [value.decode() if isinstance(value, bytes) else str(value) for value in handled]
+    again = 'Begin afresh with practice.task("lag-zero", lab) and handled = []'
+    if lag:
+        raise Incorrect(
+            f"{len(handled)} records handled, and a lag of {lag}",
+            "a lag of 0 in both partitions",
+            f"what is handled must be committed too, and a loop that ends early leaves some. {again}",
+        )
+    if missing := [value for value in WAITING if value not in handled]:
+        raise Incorrect(
+            f"a lag of 0, and never handled: {listed(missing)}",
+            f"the {len(WAITING)} records that were waiting",
+            f"whoever moves the committed offset without reading loses what lies between. {again}",
+        )
+    if extra := sorted({value for value in handled if value not in WAITING or handled.count(value) > 1}):
+        raise Incorrect(
+            f"handled a second time: {listed(extra)}",
+            f"the {len(WAITING)} records that were waiting, once each",
+            f"join as the group, without seeking: it goes on at what is committed. {again}",
+        )
+    return f"a lag of 0, and the {len(WAITING)} waiting records handled once each"
+
+
+LAG_ZERO = Exercise(
+    id="lag-zero",
+    chapter="consumers",
+    text="""
+        **Clear the backlog.** Each of the two partitions of `topic` has ten records. The group `lab.name("clerks")`
+        has committed 4 in partition 0 and 0 in partition 1. Bring its lag to 0, and put the value of every record
+        that it still had to handle into the list `handled`: each once, and none that was done before.
+    """,
+    prepare=make_backlog,
+    answers=["handled"],
+    start="""
+        handled = []
+        # your code
+    """,
+    check=check_lag_zero,
+    hints=[
+        "A consumer with this group_id goes on where the group has committed.",
+        "consumer_timeout_ms=2000 ends the loop when nothing came for two seconds.",
+        "Append record.value.decode() in the loop; after it, commit() and close().",
+    ],
+    reference="""
+        from kafka import KafkaConsumer
+
+        handled = []
+        consumer = KafkaConsumer(
+            topic, group_id=lab.name("clerks"), enable_auto_commit=False, consumer_timeout_ms=2000, **lab.client
+        )
+        for record in consumer:
+            handled.append(record.value.decode())
+        consumer.commit()
+        consumer.close()
+    """,
+    wrong={
+        "skips-ahead": (
+            """
+            from kafka import TopicPartition
+            from kafka.admin import OffsetSpec
+            handled = []
+            places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+            lab.admin.reset_group_offsets(lab.name("clerks"), dict.fromkeys(places, OffsetSpec.LATEST))
+            """,
+            "loses what lies between",
+        ),
+        "no-commit": (
+            """
+            from helpers import observe
+            found = observe.records(lab, topic)
+            handled = list(found[(found["partition"] == 1) | (found["offset"] >= 4)]["value"])
+            """,
+            "16 records handled, and a lag of 16",
+        ),
+        "everything": (
+            """
+            from helpers import observe
+            from kafka import TopicPartition
+            from kafka.admin import OffsetSpec
+            handled = list(observe.records(lab, topic)["value"])
+            places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+            lab.admin.reset_group_offsets(lab.name("clerks"), dict.fromkeys(places, OffsetSpec.LATEST))
+            """,
+            "handled a second time: 0-0, 0-1, 0-2, 0-3",
+        ),
+        "a-number": ("handled = 16", "a list of the values"),
+    },
+)
+
+# ---- at-least-once -------------------------------------------------------------------------------------------------
+
+JOBS = [f"job-{number}" for number in range(8)]
+
+
+class Crash(RuntimeError):
+    """What the handler raises, twice, as a program that dies would."""
+
+
+def check_at_least_once(lab, work):
+    topic, group = lab.topic("jobs"), lab.group("workers")
+    send(lab, topic, [{"value": job.encode()} for job in JOBS])
+    handled, plan = [], {2: "before", 5: "after"}  # where the power goes off: before or after the work is done
+
+    def handle(record):
+        moment = plan.pop(record.offset, None)
+        if moment == "before":
+            raise Crash(f"the power went off before {JOBS[record.offset]} was done")
+        handled.append(record.value.decode())
+        if moment == "after":
+            raise Crash(f"the power went off after {JOBS[record.offset]} was done")
+
+    for _ in range(3):
+        still_planned = len(plan)
+        crashed = run_once(lab, topic, group, work, handle)
+        if not crashed and len(plan) < still_planned:
+            raise Incorrect(
+                "handle() raised, and your function went on",
+                "the error reaches the caller, and the record comes again after the restart",
+                "do not catch what handle() raises",
+            )
+    if lost := [job for job in JOBS if job not in handled]:
+        raise Incorrect(
+            f"lost: {listed(lost)}",
+            "every job handled at least once",
+            "first handle, then commit; and do not commit on the way out of an error",
+        )
+    position = committed(lab, topic, group).get(0, "nothing")
+    if position != len(JOBS):
+        raise Incorrect(
+            f"all {len(JOBS)} jobs are handled, and committed is {position}",
+            f"{len(JOBS)} at the end: else the next start does everything again",
+            "consumer.commit() after handle(record)",
+        )
+    return f"no job lost across two crashes; {len(handled) - len(JOBS)} handled a second time"
+
+
+def run_once(lab, topic, group, work, handle):
+    """One life of the learner's program; whether it ended by the crash."""
+    with closing(
+        ReadToEnd(lab, topic, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest")
+    ) as consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        try:
+            call(work, consumer, handle)
+        except CodeRaised as raised:
+            if not isinstance(raised.error, Crash):
+                raise
+            return True
+    return False
+
+
+AT_LEAST_ONCE = Exercise(
+    id="at-least-once",
+    chapter="consumers",
+    text="""
+        **Across a crash.** Write `work(consumer, handle)`: it reads records in a loop, calls `handle(record)` for
+        each, and commits with the consumer. The consumer belongs to a group, has its partition, does not commit by
+        itself, and a loop over it ends at the end of the log. The check has the power go off twice: `handle`
+        raises. Each time it starts your function again. No job may be lost; some may come twice, and the check
+        counts them.
+    """,
+    answers=["work"],
+    start="""
+        def work(consumer, handle):
+            ...  # your code
+    """,
+    check=check_at_least_once,
+    hints=[
+        "What is committed is never read again by the group. When is it safe to commit a record?",
+        "A crash between two steps runs only the first: which of the two may be done without the other?",
+        "handle(record) first, consumer.commit() after it, and no try around them.",
+    ],
+    reference="""
+        def work(consumer, handle):
+            for record in consumer:
+                handle(record)
+                consumer.commit()
+    """,
+    wrong={
+        "commit-first": (
+            """
+            def work(consumer, handle):
+                for record in consumer:
+                    consumer.commit()
+                    handle(record)
+            """,
+            "lost: job-2\n",
+        ),
+        "commit-on-the-way-out": (
+            """
+            def work(consumer, handle):
+                try:
+                    for record in consumer:
+                        handle(record)
+                finally:
+                    consumer.commit()
+            """,
+            "do not commit on the way out of an error",
+        ),
+        "goes-on": (
+            """
+            def work(consumer, handle):
+                for record in consumer:
+                    try:
+                        handle(record)
+                    except Exception:
+                        continue
+                    consumer.commit()
+            """,
+            "do not catch what handle() raises",
+        ),
+        "never-commits": (
+            """
+            def work(consumer, handle):
+                for record in consumer:
+                    handle(record)
+            """,
+            "the next start does everything again",
+        ),
+        "commits-only": (
+            """
+            def work(consumer, handle):
+                for record in consumer:
+                    consumer.commit()
+            """,
+            "lost: job-0",
+        ),
+    },
+)
+
+EXERCISES = [COMMIT_THREE, REPLAY, SINCE, LAG_ZERO, AT_LEAST_ONCE]

@@ -1,0 +1,258 @@
+"""Exercises on the first message."""
+
+from ..broker_state import commit, committed, ends, partition_of, records, send
+from ..exercise import Exercise, Incorrect, NotAttempted
+
+ORDERS = [("ada", "tea"), ("ben", "milk"), ("ada", "cup"), ("cho", "rice"), ("ada", "pot"), ("ben", "oats")]
+USERS = {user for user, _ in ORDERS}
+
+
+def make_orders(lab):
+    """What the notebook has made: six orders in three partitions, and the group billing, which has read them all."""
+    topic = lab.topic("orders", partitions=3)
+    send(lab, topic, [{"key": user.encode(), "value": item.encode()} for user, item in ORDERS])
+    commit(lab, topic, lab.group("billing"), ends(lab, topic))
+    return topic
+
+
+# ---- own-name ------------------------------------------------------------------------------------------------------
+
+
+def check_own_name(lab):
+    found = records(lab, lab.name("me"))
+    if found.empty:
+        raise NotAttempted("the topic has no records")
+    value = found["value"].iloc[-1]
+    expected = "a record whose value is your name, as text"
+    if not value:
+        key = found["key"].iloc[-1]
+        seen = f"the last record has the key {key!r} and no value" if key else "the last record's value is empty"
+        raise Incorrect(seen, expected, "the name is the value: send(topic, value=...)")
+    if not isinstance(value, str):
+        raise Incorrect(f"the last value is {value!r}, which is not UTF-8", expected, 'encode the text: "Ada".encode()')
+    if value.startswith(("b'", 'b"')):
+        raise Incorrect(
+            f"the last value is {value}: b and quotes are part of it",
+            expected,
+            'str(b"Ada") turns bytes into such a text: send b"Ada" or "Ada".encode() itself',
+        )
+    if value.strip().casefold() in {"your name", "name", "me"}:
+        raise Incorrect(f"the last value is {value!r}", "your own name", "put your name in its place")
+    return f"the last record says {value!r}"
+
+
+OWN_NAME = Exercise(
+    id="own-name",
+    chapter="hello",
+    text="""
+        **Your own name.** Send a record whose value is your name to the topic `me`, whose full name is in `topic`.
+        Use the command line or Python.
+    """,
+    prepare=lambda lab: lab.topic("me"),
+    check=check_own_name,
+    hints=[
+        "Two programs of this notebook send: kafka-console-producer, and a KafkaProducer.",
+        "Kafka stores bytes, and send() only hands the record over: wait for it with get().",
+        '!echo "Ada" | kafka-console-producer --topic {topic} --bootstrap-server {address}',
+    ],
+    reference="""
+        from kafka import KafkaProducer
+
+        producer = KafkaProducer(**lab.client)
+        producer.send(topic, value="Ada".encode()).get(timeout=10)
+        producer.close()
+    """,
+    wrong={
+        "as-key": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, key=b"Ada").get(timeout=10)
+            producer.close()
+            """,
+            "has the key 'Ada' and no value",
+        ),
+        "nothing-in-it": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, value=b"").get(timeout=10)
+            producer.close()
+            """,
+            "value is empty",
+        ),
+        "str-of-bytes": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, value=str(b"Ada").encode()).get(timeout=10)
+            producer.close()
+            """,
+            "b and quotes are part of it",
+        ),
+        "another-encoding": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, value="Zoë".encode("latin-1")).get(timeout=10)
+            producer.close()
+            """,
+            "which is not UTF-8",
+        ),
+        "placeholder": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, value=b"your name").get(timeout=10)
+            producer.close()
+            """,
+            "put your name in its place",
+        ),
+    },
+)
+
+# ---- read-again ----------------------------------------------------------------------------------------------------
+
+
+def check_read_again(lab):
+    topic, group = lab.name("orders"), lab.name("billing")
+    if records(lab, topic).empty:
+        raise NotAttempted("the topic orders has no records")
+    now, end = committed(lab, topic, group), ends(lab, topic)
+    if all(now.get(number) == offset for number, offset in end.items() if offset):
+        raise NotAttempted("billing's committed offsets are the end offsets: nothing is left for it")
+    ahead = {number: offset for number, offset in now.items() if offset > 0}
+    if ahead:
+        raise Incorrect(
+            "committed is " + ", ".join(f"{offset} in partition {number}" for number, offset in ahead.items()),
+            "0, or nothing, in every partition",
+            "a group has one offset for each partition: move them all, and to the earliest",
+        )
+    return "billing has every partition before it, from offset 0"
+
+
+READ_AGAIN = Exercise(
+    id="read-again",
+    chapter="hello",
+    text="""
+        **Once more from the beginning.** The group `billing` has read all of `orders`. Make it read everything
+        again, under the same name: move its committed offsets back. Check before you let it read.
+    """,
+    prepare=make_orders,
+    check=check_read_again,
+    hints=[
+        "What a group has read is one number for each partition, its committed offset. Nothing else need change.",
+        "kafka-consumer-groups --help knows --reset-offsets. Without --execute it only shows what it would do.",
+        "The offset to move to has a name: --to-earliest.",
+    ],
+    reference="""
+        # or: !kafka-consumer-groups --reset-offsets --to-earliest --execute --group {billing} --topic {orders} ...
+        from kafka import TopicPartition
+        from kafka.admin import OffsetSpec
+
+        places = [TopicPartition(topic, number) for number in range(3)]
+        lab.admin.reset_group_offsets(lab.name("billing"), dict.fromkeys(places, OffsetSpec.EARLIEST))
+    """,
+    wrong={
+        "one-partition": (
+            """
+            from kafka import TopicPartition
+            lab.admin.reset_group_offsets(lab.name("billing"), {TopicPartition(topic, 1): 0})
+            """,
+            "committed is 4 in partition 2",
+        ),
+        "one-back": (
+            """
+            from kafka import TopicPartition
+            places = {TopicPartition(topic, 1): 1, TopicPartition(topic, 2): 3}
+            lab.admin.reset_group_offsets(lab.name("billing"), places)
+            """,
+            "committed is 1 in partition 1, 3 in partition 2",
+        ),
+    },
+)
+
+# ---- empty-partition -----------------------------------------------------------------------------------------------
+
+
+def check_empty_partition(lab):
+    found = records(lab, lab.name("orders"))
+    partitions = len(ends(lab, lab.name("orders")))
+    empty = sorted(set(range(partitions)) - set(found["partition"]))
+    new = found[~found["key"].isin(USERS)]
+    if new.empty:
+        raise NotAttempted(f"only the orders of ada, ben and cho; empty: partition {', '.join(map(str, empty))}")
+    if new["key"].isna().any():
+        raise Incorrect("an order without a key", "orders with a user as key", 'send(topic, key=b"dan", ...)')
+    for row in new.itertuples():
+        if partition_of(row.key, partitions) != row.partition:
+            raise Incorrect(
+                f"the order of {row.key} is in partition {row.partition}, and its key says "
+                f"{partition_of(row.key, partitions)}",
+                "a key that leads there by itself",
+                "leave partition= out, and look for another name",
+            )
+    if empty:
+        went = ", ".join(f"{row.key} to {row.partition}" for row in new.drop_duplicates("key").itertuples())
+        raise Incorrect(
+            f"partition {empty[0]} is still empty; {went}",
+            f"an order in partition {empty[0]}",
+            "try more names: about one of three leads there",
+        )
+    return f"every partition has records, and {new['key'].iloc[-1]} is one of the new users"
+
+
+EMPTY_PARTITION = Exercise(
+    id="empty-partition",
+    chapter="hello",
+    text="""
+        **The empty partition.** `orders` has three partitions, and the orders of ada, ben and cho fill two of them.
+        Find a user whose orders go to the third, and send one. The key alone decides: do not name the partition.
+    """,
+    prepare=make_orders,
+    check=check_empty_partition,
+    hints=[
+        "get() on what send() returns says in which partition the record is.",
+        "Nobody can tell from a name where it leads: try several in a loop.",
+        "Try dan, eve, fay and gus.",
+    ],
+    reference="""
+        from kafka import KafkaProducer
+
+        producer = KafkaProducer(**lab.client)
+        for user in ("dan", "eve", "fay", "gus"):
+            print(user, producer.send(topic, key=user.encode(), value=b"tea").get(timeout=10).partition)
+        producer.close()
+    """,
+    wrong={
+        "told-the-partition": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, key=b"eve", value=b"tea", partition=0).get(timeout=10)
+            producer.close()
+            """,
+            "the order of eve is in partition 0, and its key says 2",
+        ),
+        "no-key": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, value=b"tea", partition=0).get(timeout=10)
+            producer.close()
+            """,
+            "an order without a key",
+        ),
+        "another-one": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, key=b"eve", value=b"tea").get(timeout=10)
+            producer.close()
+            """,
+            "partition 0 is still empty; eve to 2",
+        ),
+    },
+)
+
+EXERCISES = [OWN_NAME, READ_AGAIN, EMPTY_PARTITION]

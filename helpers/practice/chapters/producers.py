@@ -1,0 +1,627 @@
+"""Exercises on producers."""
+
+import json
+import logging
+import threading
+from contextlib import closing
+from itertools import count
+
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.errors import KafkaError
+
+from ...lab import LabError, broker
+from ...observe.ask import ask
+from ..broker_state import listed, lost_or_twice, records
+from ..exercise import Exercise, Incorrect, NotAttempted, NotReady
+from ..learner import CodeRaised, OutOfTime, call
+
+# ---- flush ---------------------------------------------------------------------------------------------------------
+
+NUMBERS = [str(number) for number in range(10)]
+
+
+def check_flush(lab, send_all):
+    topic = lab.topic("flush")
+    with closing(KafkaProducer(linger_ms=10_000, **lab.client)) as producer:
+        try:
+            call(send_all, producer, topic, seconds=3)
+        except CodeRaised as raised:
+            if not isinstance(raised.error, OutOfTime):
+                raise
+            raise Incorrect(
+                "after 3 s your function had not returned",
+                "all ten in one go",
+                "get() after each send waits for a batch of one: send all, then wait once",
+            ) from raised
+        found = records(lab, topic)
+    if found.empty:
+        raise Incorrect(
+            "0 of 10 records had arrived when your function returned",
+            "all ten",
+            "send() only puts a record into the producer's memory: one more call waits until that is empty",
+        )
+    if wrong := lost_or_twice(NUMBERS, found["value"]):
+        raise Incorrect(wrong, "the values 0 to 9, once each", "look at what your loop sends")
+    return "10 of 10 records had arrived when your function returned"
+
+
+FLUSH = Exercise(
+    id="flush",
+    chapter="producers",
+    text="""
+        **Really sent.** Write `send_all(producer, topic)`. It sends the ten values `b"0"` to `b"9"`, without
+        waiting after each, and returns when all ten have arrived. The producer that the check hands over waits up
+        to 10 seconds for a batch to fill (`linger_ms=10_000`), and the check looks the moment your function
+        returns.
+    """,
+    answers=["send_all"],
+    start="""
+        def send_all(producer, topic):
+            ...  # your code
+    """,
+    check=check_flush,
+    hints=[
+        "send() returns before anything has left. What makes a producer send what it still holds?",
+        "producer.flush() sends what is waiting, and returns when all of it has been answered.",
+    ],
+    reference="""
+        def send_all(producer, topic):
+            for number in range(10):
+                producer.send(topic, value=b"%d" % number)
+            producer.flush()
+    """,
+    wrong={
+        "no-flush": (
+            """
+            def send_all(producer, topic):
+                for number in range(10):
+                    producer.send(topic, value=b"%d" % number)
+            """,
+            "0 of 10 records had arrived",
+        ),
+        "get-each": (
+            """
+            def send_all(producer, topic):
+                for number in range(10):
+                    producer.send(topic, value=b"%d" % number).get(timeout=20)
+            """,
+            "a batch of one",
+        ),
+        "one-short": (
+            """
+            def send_all(producer, topic):
+                for number in range(1, 10):
+                    producer.send(topic, value=b"%d" % number)
+                producer.flush()
+            """,
+            "missing: 0",
+        ),
+    },
+)
+
+# ---- headers -------------------------------------------------------------------------------------------------------
+
+ORDER = {"item": "tea", "price": 3}
+
+
+def check_headers(lab):
+    found = records(lab, lab.name("headers"))
+    if found.empty:
+        raise NotAttempted("the topic has no records")
+    last = found.iloc[-1]
+    try:
+        value = json.loads(last["value"] or "")
+    except ValueError:
+        raise Incorrect(
+            f"the last value is {last['value']!r}, which is not JSON",
+            json.dumps(ORDER),
+            "json.dumps(order) makes the text; str(order) makes Python's own notation",
+        ) from None
+    if value != ORDER:
+        raise Incorrect(
+            f"the last value holds {value}", f"{ORDER} and nothing else", "what is not order goes elsewhere"
+        )
+    if not last["headers"]:
+        raise Incorrect("the last record has no headers", "a header trace", 'headers=[("name", b"bytes")]')
+    if last["headers"].get("trace") != "t-1":
+        raise Incorrect(
+            f"the last record has the headers {last['headers']}",
+            "trace with the value t-1",
+            "a header's name is taken to the letter, and its value is bytes",
+        )
+    if last["key"] != "ada":
+        raise Incorrect(f"the last record's key is {last['key']!r}", "the key ada", 'send(topic, key=b"ada", ...)')
+    return "ada's order is JSON, and its header trace says t-1"
+
+
+HEADERS = Exercise(
+    id="headers",
+    chapter="producers",
+    text="""
+        **A label on the parcel.** Send one order to `topic`: key `ada`, value `{"item": "tea", "price": 3}` as
+        JSON, and a header `trace` with the value `t-1`. A header travels with the record and is not part of its
+        value.
+    """,
+    prepare=lambda lab: lab.topic("headers"),
+    check=check_headers,
+    hints=[
+        "send() takes value=, key= and headers=. Kafka wants bytes.",
+        "headers is a list of pairs: a name, which is text, and a value, which is bytes.",
+        'json.dumps(order).encode() makes the value, and headers=[("trace", b"t-1")] the label.',
+    ],
+    reference="""
+        import json
+
+        from kafka import KafkaProducer
+
+        order = {"item": "tea", "price": 3}
+        producer = KafkaProducer(**lab.client)
+        producer.send(topic, key=b"ada", value=json.dumps(order).encode(), headers=[("trace", b"t-1")])
+        producer.close()
+    """,
+    wrong={
+        "not-json": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            value = str({"item": "tea", "price": 3}).encode()
+            producer.send(topic, key=b"ada", value=value, headers=[("trace", b"t-1")])
+            producer.close()
+            """,
+            "which is not JSON",
+        ),
+        "no-header": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, key=b"ada", value=b'{"item": "tea", "price": 3}')
+            producer.close()
+            """,
+            "no headers",
+        ),
+        "in-the-value": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, key=b"ada", value=b'{"item": "tea", "price": 3, "trace": "t-1"}')
+            producer.close()
+            """,
+            "what is not order goes elsewhere",
+        ),
+        "capital": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            value = b'{"item": "tea", "price": 3}'
+            producer.send(topic, key=b"ada", value=value, headers=[("Trace", b"t-1")])
+            producer.close()
+            """,
+            "taken to the letter",
+        ),
+        "no-key": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, value=b'{"item": "tea", "price": 3}', headers=[("trace", b"t-1")])
+            producer.close()
+            """,
+            "key is None",
+        ),
+    },
+)
+
+# ---- own-partitioner -----------------------------------------------------------------------------------------------
+
+VIPS = ["vip-ada", "vip-ben", "vip-cho"]
+OTHERS = [f"user-{number}" for number in range(24)]
+
+
+def check_own_partitioner(lab, VipFirst):
+    topic = lab.topic("vips", partitions=4)
+    with closing(KafkaProducer(partitioner=call(VipFirst), **lab.client)) as producer:
+        sent = [call(producer.send, topic, b"order", key.encode()) for key in (VIPS + OTHERS) * 2]
+        producer.flush()
+        for one in sent:
+            call(one.get, 10)
+    where = records(lab, topic).groupby("key")["partition"].agg(set).to_dict()
+    strayed = [key for key in VIPS if where[key] != {0}]
+    if strayed:
+        raise Incorrect(
+            f"{strayed[0]} went to partition {listed(sorted(where[strayed[0]]))}",
+            "every key that begins with vip- in partition 0",
+            "serialized_key is bytes: serialized_key.startswith(b'vip-')",
+        )
+    guests = [key for key in OTHERS if 0 in where[key]]
+    if guests:
+        raise Incorrect(
+            f"{len(guests)} of {len(OTHERS)} other users went to partition 0, {guests[0]} for one",
+            "the others in partitions 1 to 3 only",
+            "a remainder of the number of partitions can be 0: take one less, and add 1",
+        )
+    split = [key for key in OTHERS if len(where[key]) > 1]
+    if split:
+        raise Incorrect(
+            f"{split[0]} went to partitions {listed(sorted(where[split[0]]))}",
+            "one partition for each key",
+            "compute it from the key alone, as murmur2 does: no counter and no chance",
+        )
+    used = sorted(set().union(*(where[key] for key in OTHERS)))
+    if len(used) < 3:
+        raise Incorrect(
+            f"the others use partition {listed(used)} only", "partitions 1, 2 and 3", "spread them by the key's hash"
+        )
+    return "VIPs have partition 0 to themselves, and the others share 1, 2 and 3"
+
+
+OWN_PARTITIONER = Exercise(
+    id="own-partitioner",
+    chapter="producers",
+    text="""
+        **A lane for VIPs.** Write a partitioner, for a topic with any number of partitions. Keys that begin with
+        `vip-` go to partition 0, and all others never do. Each of the others always goes to the same partition, and
+        together they use all that are left. `murmur2` is Kafka's own hash of bytes.
+    """,
+    answers=["VipFirst"],
+    start="""
+        from kafka.partitioner import Partitioner, murmur2
+
+
+        class VipFirst(Partitioner):
+            def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                ...  # your code: return the partition's number
+    """,
+    check=check_own_partitioner,
+    hints=[
+        "cluster.partitions_for_topic(topic) is the set of the topic's partitions. serialized_key is bytes.",
+        "With n partitions, the others share n - 1 of them: murmur2(serialized_key) % (n - 1) is between 0 and n - 2.",
+        "Add 1 to that, and partition 0 stays free.",
+    ],
+    reference="""
+        from kafka.partitioner import Partitioner, murmur2
+
+
+        class VipFirst(Partitioner):
+            def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                if serialized_key.startswith(b"vip-"):
+                    return 0
+                others = len(cluster.partitions_for_topic(topic)) - 1
+                return 1 + murmur2(serialized_key) % others
+    """,
+    wrong={
+        "others-too": (
+            """
+            from kafka.partitioner import Partitioner, murmur2
+            class VipFirst(Partitioner):
+                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                    if serialized_key.startswith(b"vip-"):
+                        return 0
+                    return murmur2(serialized_key) % 4
+            """,
+            "other users went to partition 0",
+        ),
+        "all-in-one": (
+            """
+            from kafka.partitioner import Partitioner
+            class VipFirst(Partitioner):
+                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                    return 0 if serialized_key.startswith(b"vip-") else 1
+            """,
+            "the others use partition 1 only",
+        ),
+        "turns": (
+            """
+            from itertools import count
+            from kafka.partitioner import Partitioner
+            class VipFirst(Partitioner):
+                turn = count()
+                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                    return 0 if serialized_key.startswith(b"vip-") else 1 + (next(self.turn) // 5) % 3
+            """,
+            "no counter and no chance",
+        ),
+        "default": (
+            """
+            from kafka.partitioner import DefaultPartitioner
+            class VipFirst(DefaultPartitioner):
+                pass
+            """,
+            "every key that begins with vip- in partition 0",
+        ),
+    },
+)
+
+# ---- compressed ----------------------------------------------------------------------------------------------------
+
+VALUES = [f'{{"order": {number}, "item": "tea", "note": "please wrap it as a present"}}' for number in range(300)]
+
+
+def size_on_disk(lab, topic):
+    """The bytes of the topic's partitions in the brokers' log folders; NotReady where the cluster does not tell."""
+    try:
+        brokers = ask(lab, lambda admin: admin.describe_log_dirs([topic]))
+    except KafkaError as error:
+        raise NotReady(
+            "This cluster does not tell how large a topic is.", str(error), "solve it on your own broker"
+        ) from error
+    folders = [folder for one in brokers for folder in one["log_dirs"]]
+    return sum(p["partition_size"] for folder in folders for t in folder["topics"] for p in t["partitions"])
+
+
+def check_compressed(lab):
+    topic = lab.name("compressed")
+    found = records(lab, topic)
+    if found.empty:
+        raise NotAttempted("the topic has no records")
+    if wrong := lost_or_twice(VALUES, found["value"]):
+        raise Incorrect(
+            wrong,
+            "the 300 values, readable and once each",
+            "let the producer compress: it packs whole batches, and consumers unpack without being told. "
+            'Begin afresh with practice.task("compressed", lab)',
+        )
+    plain, disk = sum(map(len, VALUES)), size_on_disk(lab, topic)
+    seen = f"{plain} bytes of values take {disk} bytes on the broker's disk"
+    if disk > plain:
+        raise Incorrect(
+            seen,
+            "less than a quarter",
+            "set compression_type, and let a batch fill: a batch of one record has nothing to compress",
+        )
+    if disk > plain / 4:
+        raise Incorrect(seen, "less than a quarter", "larger batches repeat more: linger_ms gives them time to fill")
+    return seen
+
+
+COMPRESSED = Exercise(
+    id="compressed",
+    chapter="producers",
+    text="""
+        **Less on the disk.** Send all of `values` to `topic`, so that they take less than a quarter of their size
+        on the broker's disk. Every consumer must read them as they are here.
+    """,
+    prepare=lambda lab: lab.topic("compressed"),
+    start="""
+        note = "please wrap it as a present"
+        values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+    """,
+    check=check_compressed,
+    hints=[
+        "A producer has a setting for it: compression_type. gzip, snappy, lz4 and zstd are there.",
+        "What is compressed is a batch. If you wait for each record, every batch holds one.",
+        'KafkaProducer(compression_type="lz4", linger_ms=50, **lab.client), and send all before you flush.',
+    ],
+    reference="""
+        from kafka import KafkaProducer
+
+        note = "please wrap it as a present"
+        values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+        producer = KafkaProducer(compression_type="lz4", linger_ms=50, **lab.client)
+        for value in values:
+            producer.send(topic, value=value.encode())
+        producer.close()
+    """,
+    wrong={
+        "plain": (
+            """
+            from kafka import KafkaProducer
+            note = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+            producer = KafkaProducer(linger_ms=50, **lab.client)
+            for value in values:
+                producer.send(topic, value=value.encode())
+            producer.close()
+            """,
+            "set compression_type",
+        ),
+        "batches-of-one": (
+            """
+            from kafka import KafkaProducer
+            note = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+            producer = KafkaProducer(compression_type="lz4", **lab.client)
+            for value in values:
+                producer.send(topic, value=value.encode()).get(timeout=10)
+            producer.close()
+            """,
+            "a batch of one record has nothing to compress",
+        ),
+        "by-hand": (
+            """
+            import gzip
+            from kafka import KafkaProducer
+            note = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+            producer = KafkaProducer(linger_ms=50, **lab.client)
+            producer.send(topic, value=gzip.compress("".join(values).encode()))
+            producer.close()
+            """,
+            "let the producer compress",
+        ),
+    },
+)
+
+# ---- no-loss -------------------------------------------------------------------------------------------------------
+
+PAYMENTS = [(user, f"{user}-{number}") for number in range(10) for user in ("ada", "ben", "cho")]
+attempts = count(1)
+
+
+class Outage:
+    """kill -9 for the course's own single broker; it starts again a second later, or when the function returns."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.possible = lab.kind == "embedded" and "," not in lab.bootstrap
+        self.returned = threading.Event()
+        self.back = threading.Thread(target=self._revive)
+        self.failure = None
+        self.log = logging.getLogger("kafka")
+        self.level = self.log.level
+
+    def begin(self):
+        if self.possible:
+            self.log.setLevel(logging.CRITICAL)  # the clients would report each failed connection
+            broker.kill(1, brokers=1)
+            self.back.start()
+
+    def end(self):
+        """Waits until the broker serves again; returns whether it was still down when this was called.
+
+        Raises the LabError of a broker that does not start.
+        """
+        down = self.back.is_alive()
+        self.returned.set()
+        if self.back.ident:
+            self.back.join()
+            self.log.setLevel(self.level)
+            if self.failure:
+                raise self.failure
+            self.lab.admin.close()  # it has been refused many times, and would not try again for seconds
+            self.lab.admin = KafkaAdminClient(**self.lab.client)
+        return down
+
+    def _revive(self):
+        self.returned.wait(1)
+        try:
+            broker.revive(1, brokers=1)
+        except LabError as error:
+            self.failure = error
+
+
+def payments(outage):
+    """Hands out the payments; in the middle the broker dies."""
+    for number, (user, value) in enumerate(PAYMENTS):
+        if number == len(PAYMENTS) // 2:
+            outage.begin()
+        yield user.encode(), value.encode()
+
+
+def check_no_loss(lab, send_all):
+    topic = lab.topic(f"payments-{next(attempts)}", partitions=3)  # a producer left behind sends on, into the old one
+    outage, client = Outage(lab), {**lab.client, "reconnect_backoff_max_ms": 500}
+    try:
+        call(send_all, client, topic, payments(outage), seconds=60)
+    finally:
+        too_early = outage.end()
+    if too_early:
+        raise Incorrect(
+            "your function returned while the broker was down",
+            "a return only when every payment is confirmed",
+            "flush(), and get() on every future: a future that nobody asks keeps its error to itself",
+        )
+    found = records(lab, topic)
+    if wrong := lost_or_twice([value for _, value in PAYMENTS], found["value"]):
+        raise Incorrect(
+            wrong,
+            "all 30 payments, once each",
+            "the producer retries by itself until delivery_timeout_ms: give it time, and do not send again on your own",
+        )
+    for user, theirs in found.groupby("key"):
+        if list(theirs["value"]) != [value for owner, value in PAYMENTS if owner == user]:
+            raise Incorrect(
+                f"in the log, {user}'s payments are {', '.join(theirs['value'])}",
+                f"{user}-0 to {user}-9, in this order",
+                "key=user, and leave it to the producer to retry: what you send later lands behind",
+            )
+    if found["key"].nunique() < 3:
+        raise Incorrect("payments without their user as key", "key=user on each", "send(topic, key=user, value=value)")
+    through = "across a kill -9 of the broker" if outage.possible else "(the broker is not ours to kill: without one)"
+    return f"30 payments, each once and in order, {through}"
+
+
+NO_LOSS = Exercise(
+    id="no-loss",
+    chapter="producers",
+    text="""
+        **Nothing lost.** Write `send_all(client, topic, payments)`. `client` holds the settings of every client, as
+        `lab.client` does, and `payments` hands out pairs of user and value, both bytes. Make a producer, send each
+        payment with its user as key, and return when every one is confirmed. Half-way the check kills the broker
+        and starts it again. No payment may be lost, doubled, or behind a later one of the same user.
+    """,
+    answers=["send_all"],
+    start="""
+        def send_all(client, topic, payments):
+            ...  # your code
+    """,
+    check=check_no_loss,
+    hints=[
+        "The default settings retry for two minutes and write each record once (enable_idempotence). Trust them.",
+        "flush() waits, and returns quietly even if a record failed. Who can tell you that it did?",
+        "Keep what send() returns, and after flush() call get() on each: it raises what went wrong.",
+    ],
+    reference="""
+        from kafka import KafkaProducer
+
+
+        def send_all(client, topic, payments):
+            producer = KafkaProducer(acks="all", enable_idempotence=True, **client)
+            sent = [producer.send(topic, key=user, value=value) for user, value in payments]
+            producer.flush()
+            for one in sent:
+                one.get(timeout=60)  # raises if this one failed
+            producer.close()
+    """,
+    wrong={
+        "no-wait": (
+            """
+            from kafka import KafkaProducer
+            def send_all(client, topic, payments):
+                producer = KafkaProducer(**client)
+                for user, value in payments:
+                    producer.send(topic, key=user, value=value)
+            """,
+            "returned while the broker was down",
+        ),
+        "gives-up": (
+            """
+            from kafka import KafkaProducer
+            from kafka.errors import KafkaError
+            def send_all(client, topic, payments):
+                producer = KafkaProducer(request_timeout_ms=200, delivery_timeout_ms=300, **client)
+                for user, value in payments:
+                    try:
+                        producer.send(topic, key=user, value=value).get(timeout=10)
+                    except KafkaError:
+                        producer = KafkaProducer(**client)
+                producer.close()
+            """,
+            "missing: ",
+        ),
+        "sends-again": (
+            """
+            from kafka import KafkaProducer
+            from kafka.errors import KafkaTimeoutError
+            def send_all(client, topic, payments):
+                producer = KafkaProducer(**client)
+                for user, value in payments:
+                    try:
+                        producer.send(topic, key=user, value=value).get(timeout=0.2)
+                    except KafkaTimeoutError:
+                        producer.send(topic, key=user, value=value)
+                producer.close()
+            """,
+            "more than once: ",
+        ),
+        "failed-ones-last": (
+            """
+            from kafka import KafkaProducer
+            from kafka.errors import KafkaError
+            def send_all(client, topic, payments):
+                producer = KafkaProducer(request_timeout_ms=200, delivery_timeout_ms=300, **client)
+                failed = []
+                for user, value in payments:
+                    try:
+                        producer.send(topic, key=user, value=value).get(timeout=10)
+                    except KafkaError:
+                        failed.append((user, value))
+                        producer = KafkaProducer(**client)
+                for user, value in failed:
+                    producer.send(topic, key=user, value=value)
+                producer.close()
+            """,
+            "what you send later lands behind",
+        ),
+    },
+)
+
+EXERCISES = [FLUSH, HEADERS, OWN_PARTITIONER, COMPRESSED, NO_LOSS]

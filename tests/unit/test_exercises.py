@@ -1,0 +1,152 @@
+"""Every exercise: nothing, the reference answer, each wrong answer, code that raises, and a stopped broker."""
+
+import itertools
+import linecache
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from helpers import broker
+from helpers.lab import open_lab
+from helpers.practice import chapters, session
+from helpers.practice.exercise import Incorrect, NotAttempted, unindented
+
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory):
+    """One broker for all exercises."""
+    folder = tmp_path_factory.mktemp("exercises") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAFKA_COURSE_HOME", str(folder))
+        patch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+        patch.setattr("helpers.broker.choose.compose_broker", lambda: None)
+        yield folder
+        broker.stop(wipe=True)
+
+
+@pytest.fixture(scope="module")
+def lab_for(home):
+    """lab_for(exercise) is the one lab, with the names of the exercise's chapter."""
+    lab = open_lab("hello")
+
+    def named(exercise):
+        lab.prefix = exercise.chapter + "-"
+        return lab
+
+    yield named
+    lab.close()
+
+
+def run(source, namespace):
+    """Executes an answer as a cell would, so that its lines can be quoted."""
+    source, name = unindented(source), f"<cell {next(numbers)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    exec(compile(source, name, "exec"), namespace)
+
+
+def outcome(exercise, lab, source):
+    """The Outcome of an answer, after a fresh start of the exercise."""
+    namespace = {"lab": lab, "topic": exercise.prepare(lab)}
+    run(exercise.start, namespace)
+    run(source, namespace)
+    return session.examine(exercise, lab, [namespace[name] for name in exercise.answers])
+
+
+def called_answer(exercise):
+    """The name of the function or class that the checker calls; None if the learner's cell runs by itself."""
+    return next(
+        (name for name in exercise.answers if f"def {name}" in exercise.start or f"class {name}" in exercise.start),
+        None,
+    )
+
+
+def failures(exercise, lab):
+    """What is wrong with an exercise, as sentences."""
+    expected = {"nothing": ("", "not attempted", ""), "reference": (exercise.reference, "correct", "")}
+    expected |= {name: (source, "incorrect", text) for name, (source, text) in exercise.wrong.items()}
+    if name := called_answer(exercise):
+        source = f'def {name}(*arguments):\n    raise ValueError("spilled tea")'
+        expected["raising"] = (source, "your code raised ValueError", "spilled tea")
+    for name, (source, kind, text) in expected.items():
+        found = outcome(exercise, lab, source)
+        if found.kind != kind or text not in found.text(exercise.id):
+            yield f"{exercise.id}, {name}: not {kind!r} with {text!r}, but\n{found.text(exercise.id)}"
+        if name == "raising" and ("line 2:", 'raise ValueError("spilled tea")') not in [
+            (f"{a}:", b) for a, b in found.lines
+        ]:
+            yield f"{exercise.id}: the learner's line is not quoted in\n{found.text(exercise.id)}"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # producers that learners do not close
+@pytest.mark.parametrize("exercise", chapters.EXERCISES, ids=lambda exercise: exercise.id)
+def test_each_answer_has_its_outcome(exercise, lab_for):
+    assert list(failures(exercise, lab_for(exercise))) == []
+
+
+@pytest.mark.parametrize("exercise", chapters.EXERCISES, ids=lambda exercise: exercise.id)
+def test_an_exercise_is_complete(exercise):
+    assert exercise.hints
+    assert len(exercise.wrong) >= 2
+    assert exercise.text.strip().startswith("**")
+    namespace = {}
+    run(exercise.start, namespace)
+    assert set(exercise.answers) <= set(namespace)
+    pieces = [piece for _, piece in exercise.wrong.values()]
+    assert len(set(pieces)) == len(pieces), "each wrong answer has a message of its own"
+
+
+def test_every_module_is_a_chapter_and_every_id_is_there_once():
+    files = {path.stem for path in Path(chapters.__file__).parent.glob("*.py")} - {"__init__"}
+    assert {module.__name__.split(".")[-1] for module in chapters.CHAPTERS} == files
+    ids = [exercise.id for exercise in chapters.EXERCISES]
+    assert len(ids) == len(set(ids))
+
+
+def accept_all(lab, *answers):
+    return "fine"
+
+
+def reject_all(lab, *answers):
+    raise Incorrect("something", "something else", "something new")
+
+
+def say_nothing(lab, *answers):
+    raise NotAttempted("nothing")
+
+
+@pytest.mark.parametrize("checker", [accept_all, reject_all, say_nothing])
+@pytest.mark.parametrize("id", ["own-name", "wallet"])
+def test_a_checker_that_looks_at_nothing_is_found(id, checker, lab_for):
+    exercise = session.find(id)
+    assert list(failures(replace(exercise, check=checker), lab_for(exercise)))
+
+
+def test_a_wrong_answer_with_another_exercises_message_is_found(lab_for):
+    exercise = session.find("how-many")
+    wrong = {"five": ("how_many = 5", "set compression_type")}
+    assert len(list(failures(replace(exercise, wrong=wrong), lab_for(exercise)))) == 1
+
+
+def test_a_start_that_solves_the_exercise_is_found(lab_for):
+    exercise = session.find("how-many")
+    assert list(failures(replace(exercise, start="how_many = 14"), lab_for(exercise)))
+
+
+def test_a_stopped_broker_is_said_within_five_seconds(lab_for):
+    """The last test of this module: the broker stays down."""
+    broker.stop()
+    for exercise in chapters.EXERCISES:
+        namespace = {"lab": lab_for(exercise), "topic": "x"}
+        if called_answer(exercise) or exercise.answers == ["how_many"]:
+            run(exercise.reference, namespace)
+        else:
+            run(exercise.start, namespace)
+        began = time.monotonic()
+        found = session.examine(exercise, namespace["lab"], [namespace[name] for name in exercise.answers])
+        assert time.monotonic() - began < 5
+        assert found.kind == "broker not ready"
+        assert "open_lab(" in found.text(exercise.id)
