@@ -52,7 +52,7 @@ class Lab:
             wait_for_metadata=True,
         )
         places = {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(partitions)}
-        wait_until(lambda: self._leaders_answer(places), f"the leaders of {topic}")
+        wait_until(lambda: patiently(self.admin.list_partition_offsets, places), f"the leaders of {topic}")
         return topic
 
     def group(self, name):
@@ -92,19 +92,12 @@ class Lab:
     def reset(self):
         """Deletes every topic and group of this chapter."""
         self._delete_topics([topic for topic in self.admin.list_topics() if topic.startswith(self.prefix)])
+        wait_until(lambda: patiently(self._groups) is not False, "the group coordinator to have loaded")
         self._delete_groups([group for group in self._groups() if group.startswith(self.prefix)])
 
     def close(self):
         """Closes the lab's own connection; safe to call twice."""
         self.admin.close()
-
-    def _leaders_answer(self, places):
-        try:
-            return self.admin.list_partition_offsets(places)
-        except KafkaError as error:
-            if not error.retriable:
-                raise
-            return False
 
     def _delete_topics(self, topics):
         """Deletes those that exist and waits until the broker has forgotten them."""
@@ -116,23 +109,29 @@ class Lab:
     def _delete_groups(self, groups):
         """Deletes those that exist; members that a killed kernel left behind are removed first."""
         for group in groups:
-            wait_until(lambda group=group: self._group_is_gone(group), f"group {group} to be deleted")
+            wait_until(lambda group=group: patiently(self._group_is_gone, group), f"group {group} to be deleted")
 
     def _group_is_gone(self, group):
-        try:
-            if group not in self._groups():
-                return True
-            members = self.admin.describe_groups([group])[group]["members"]
-            if members:
-                self.admin.remove_group_members(group, [MemberToRemove(member_id=m["member_id"]) for m in members])
-            self.admin.delete_groups([group])
-        except KafkaError as error:
-            if not error.retriable:  # a coordinator that is still loading is asked again
-                raise
+        if group not in self._groups():
+            return True
+        members = self.admin.describe_groups([group])[group]["members"]
+        if members:
+            self.admin.remove_group_members(group, [MemberToRemove(member_id=m["member_id"]) for m in members])
+        self.admin.delete_groups([group])
         return False
 
     def _groups(self):
         return [group["group_id"] for group in self.admin.list_groups()]
+
+
+def patiently(question, *arguments):
+    """What question(*arguments) returns, or False when a broker answers that it is not ready yet."""
+    try:
+        return question(*arguments)
+    except KafkaError as error:
+        if not error.retriable:
+            raise
+        return False
 
 
 def wait_until(condition, what, deadline=DEADLINE):

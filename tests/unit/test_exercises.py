@@ -24,6 +24,9 @@ def home(tmp_path_factory):
         patch.setenv("KAFKA_COURSE_HOME", str(folder))
         patch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
         patch.setattr("helpers.broker.choose.compose_broker", lambda: None)
+        # while no-loss has its broker down, a broker of somebody else's tests must not take the port
+        patch.setitem(broker.embedded.FIRST_PORT, 1, 21092)
+        patch.setattr(broker.embedded, "FIRST_CONTROLLER_PORT", 21192)
         yield folder
         broker.stop(wipe=True)
 

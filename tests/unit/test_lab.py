@@ -10,9 +10,10 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
+from kafka.errors import CoordinatorLoadInProgressError, TopicAuthorizationFailedError
 
 from helpers.broker import LabError, embedded
-from helpers.lab import open_lab, wait_until
+from helpers.lab import open_lab, patiently, wait_until
 
 
 @pytest.fixture
@@ -135,6 +136,27 @@ def test_security_settings_come_from_the_environment(lab, monkeypatch):
     monkeypatch.setenv("KAFKA_COURSE_LEARNER", "ada")
     monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
     assert open_lab("testing").client == {"bootstrap_servers": lab.bootstrap, "security_protocol": "PLAINTEXT"}
+
+
+def test_a_coordinator_that_still_loads_is_asked_again(lab, monkeypatch):
+    loading = iter([CoordinatorLoadInProgressError(), CoordinatorLoadInProgressError()])
+    real = lab.admin.list_groups
+
+    def list_groups():
+        for error in loading:
+            raise error
+        return real()
+
+    monkeypatch.setattr(lab.admin, "list_groups", list_groups)
+    lab.reset()
+
+
+def test_another_error_is_not_waited_for():
+    def refuse():
+        raise TopicAuthorizationFailedError
+
+    with pytest.raises(TopicAuthorizationFailedError):
+        patiently(refuse)
 
 
 def test_a_wait_in_vain_names_what_it_waited_for():
