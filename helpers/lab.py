@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import MemberToRemove, OffsetSpec
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownBrokerIdError
 
 from . import broker
 from .broker import LabError
@@ -128,6 +128,8 @@ def patiently(question, *arguments):
     """What question(*arguments) returns, or False when a broker answers that it is not ready yet."""
     try:
         return question(*arguments)
+    except UnknownBrokerIdError:  # a leader is still being elected
+        return False
     except KafkaError as error:
         if not error.retriable:
             raise
@@ -168,7 +170,9 @@ def open_lab(chapter, brokers=1):
 def _admin(client, prefix):
     """The lab's own connection. Raises LabError when the broker does not answer, a paused one say."""
     try:
-        return KafkaAdminClient(**client, client_id=f"{prefix}lab", bootstrap_timeout_ms=4000)
+        return KafkaAdminClient(
+            **client, client_id=f"{prefix}lab", bootstrap_timeout_ms=4000, reconnect_backoff_max_ms=500
+        )
     except KafkaError as error:
         raise LabError(
             f"The broker at {client['bootstrap_servers']} runs, but does not answer.",
