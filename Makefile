@@ -1,14 +1,14 @@
 PYTHON ?= python3
 RUN = .venv/bin/python -m
 # no news, no check for updates; JupyterLab refuses to run as root unless it is told to
-LAB_OPTIONS = --LabApp.news_url= --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
+LAB_OPTIONS = --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb --LabApp.news_url= --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate \
   $(if $(filter 0,$(shell id -u)),--allow-root)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: lab setup test bench doctor outputs stop prefetch lock lock-python
 
 lab: setup        ## a broker, and JupyterLab on the first notebook
-	$(RUN) helpers.broker run $(RUN) jupyter lab $(LAB_OPTIONS) notebooks/00_start_here.ipynb
+	$(RUN) helpers.broker run $(RUN) jupyter lab $(LAB_OPTIONS)
 
 setup:            ## the environment in .venv, and Kafka in the cache
 	@$(PYTHON) -m helpers.setup

@@ -156,13 +156,14 @@ def open_lab(chapter, brokers=1):
         raise LabError(
             f"{chapter!r} is no chapter name.", "it goes in front of topic names", "use lower-case letters only"
         )
-    if _open:
-        _open.close()
     _tools_on_path()
     chosen = broker.choose_broker(brokers)
     prefix = _learner(chosen.kind) + chapter + "-"
-    _open = Lab(chosen.kind, chosen.client, prefix, _admin(chosen.client, prefix))
-    _open.reset()
+    lab = Lab(chosen.kind, chosen.client, prefix, _admin(chosen.client, prefix))
+    lab.reset()
+    if _open:
+        _open.close()
+    _open = lab
     print(chosen.line)
     return _open
 

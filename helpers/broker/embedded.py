@@ -172,6 +172,7 @@ def start(brokers=1, say=print):
         if cluster and _settled(cluster):
             return _launch_missing(cluster)
         for _ in range(PORT_TRIES):
+            cluster = read_record(cluster_folder(version, brokers))  # a try leaves data, and the id that it has
             try:
                 return _launch_missing(_with_free_ports(cluster, version, brokers, say))
             except LabError as error:

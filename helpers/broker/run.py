@@ -2,10 +2,12 @@
 
 import signal
 import subprocess
+import threading
 
 from . import embedded
 from .prefetch import prefetch
 
+PATIENCE = 10  # seconds
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -19,13 +21,21 @@ def run(line):
     embedded.start()
     process = subprocess.Popen(line)
     for number in ENDING:
-        signal.signal(number, lambda *_: process.terminate())
+        signal.signal(number, lambda *_: _end(process))
     try:
         return process.wait()
     finally:
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
         embedded.stop(only=lambda node: node.pid not in before)
+
+
+def _end(process):
+    """SIGTERM, and SIGKILL if that does not end it."""
+    process.terminate()
+    killer = threading.Timer(PATIENCE, process.kill)
+    killer.daemon = True
+    killer.start()
 
 
 def _running():

@@ -80,6 +80,8 @@ def test_make_lab_opens_jupyterlab_and_ends_the_broker_with_it(clone, ending):
     try:
         wait_until(lambda: address(log), "the address of JupyterLab", deadline=60)
         assert b"JupyterLab" in urllib.request.urlopen(address(log), timeout=20).read()
+        picture = re.sub(r"/lab\S*\?", "/files/assets/001-kafka-summary.svg?", address(log))
+        assert b"<svg" in urllib.request.urlopen(picture, timeout=20).read(), "the notebooks' pictures are served"
         assert len(brokers_in(clone)) == 1
         os.killpg(lab.pid, ending)
         lab.wait(timeout=30)

@@ -83,6 +83,8 @@ def test_a_port_that_is_taken_at_the_last_moment(home, monkeypatch):
         )
         cluster = embedded.start()
     assert embedded.answers(cluster.nodes[0].port)
+    meta = (cluster.folder / "node-1" / "data" / "meta.properties").read_text()
+    assert f"cluster.id={cluster.cluster_id}\n" in meta
 
 
 def test_the_broker_listens_on_loopback_only(home):
