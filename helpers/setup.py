@@ -4,6 +4,7 @@ uv, installed by pip from the same lock, installs the rest in seconds. Nothing h
 """
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -66,8 +67,16 @@ def install():
                 last_line(done),
                 "connect to a network with a Python package index (or make room on the disk), then: make setup",
             )
+    leave_out_the_news()
     STAMP.write_text(wanted())
     return 0
+
+
+def leave_out_the_news():
+    """JupyterLab of this environment does not ask, at its first start, whether it may fetch news."""
+    config = VENV / "etc" / "jupyter" / "labconfig" / "page_config.json"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
 
 
 def entry(package):

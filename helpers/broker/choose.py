@@ -2,6 +2,7 @@
 
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import embedded
@@ -79,17 +80,19 @@ def _dead(client, why):
 
 def reasons_unreachable(bootstrap):
     """Why a TCP connection to each dead address of a bootstrap list fails, as sentences; empty when all answer."""
-    reasons = []
-    for address in bootstrap.split(","):
-        host, _, port = address.strip().rpartition(":")
-        if not host or not port.isdigit():
-            reasons.append(f"{address!r} is not host:port")
-            continue
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS / 2).close()
-        except (OSError, OverflowError) as error:
-            reasons.append(f"{address}: {error}")
-    return reasons
+    with ThreadPoolExecutor() as pool:
+        return [reason for reason in pool.map(_reason_unreachable, bootstrap.split(",")) if reason]
+
+
+def _reason_unreachable(address):
+    host, _, port = address.strip().rpartition(":")
+    if not host or not port.isdigit():
+        return f"{address!r} is not host:port"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS / 2).close()
+    except (OSError, OverflowError) as error:
+        return f"{address}: {error}"
+    return None
 
 
 def describe(client):

@@ -17,11 +17,15 @@ _hints_given = {}
 
 
 def task(id, lab=None):
-    """Shows the exercise. With the lab, makes its topics and groups afresh and returns the topic's full name."""
+    """Shows the exercise. With the lab, makes its topics and groups afresh and returns the topic's full name.
+
+    Raises LabError for an id that does not exist, for another chapter's lab, and when no broker answers.
+    """
     exercise = find(id)
     display(Markdown(exercise.text))
     if lab is not None:
         check_lab(exercise, lab)
+        ask(lab, lambda admin: admin.describe_cluster())
         return exercise.prepare(lab)
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -79,9 +80,12 @@ def test_make_lab_opens_jupyterlab_and_ends_the_broker_with_it(clone, ending):
         )
     try:
         wait_until(lambda: address(log), "the address of JupyterLab", deadline=60)
-        assert b"JupyterLab" in urllib.request.urlopen(address(log), timeout=20).read()
+        wait_until(lambda: fetched(address(log)), "JupyterLab to listen: it prints its address before", deadline=20)
+        page = fetched(address(log))
+        assert b"JupyterLab" in page
+        assert b"@jupyterlab/apputils-extension:announcements" in page, "it does not ask about news"
         picture = re.sub(r"/lab\S*\?", "/files/assets/001-kafka-summary.svg?", address(log))
-        assert b"<svg" in urllib.request.urlopen(picture, timeout=20).read(), "the notebooks' pictures are served"
+        assert b"<svg" in fetched(picture), "the notebooks' pictures are served"
         assert len(brokers_in(clone)) == 1
         os.killpg(lab.pid, ending)
         lab.wait(timeout=30)
@@ -95,6 +99,14 @@ def address(log):
     """The address that JupyterLab printed, token and all; None before it did."""
     found = re.search(r"http://(?:localhost|127\.0\.0\.1):\d+/lab\S*token=\w+", log.read_text())
     return found and found.group(0)
+
+
+def fetched(url):
+    """What the address serves; None while nobody listens there."""
+    try:
+        return urllib.request.urlopen(url, timeout=20).read()
+    except urllib.error.URLError:
+        return None
 
 
 def everything_in(folder):

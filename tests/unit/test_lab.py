@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -13,6 +14,7 @@ from kafka.admin import ConfigResource
 from kafka.errors import CoordinatorLoadInProgressError, TopicAuthorizationFailedError
 
 from helpers.broker import LabError, embedded
+from helpers.broker.settings import as_properties, server_properties
 from helpers.lab import open_lab, patiently, wait_until
 
 
@@ -136,6 +138,39 @@ def test_security_settings_come_from_the_environment(lab, monkeypatch):
     monkeypatch.setenv("KAFKA_COURSE_LEARNER", "ada")
     monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT")
     assert open_lab("testing").client == {"bootstrap_servers": lab.bootstrap, "security_protocol": "PLAINTEXT"}
+
+
+def with_passwords(node_id, ports, controller_ports):
+    """server_properties of a broker that lets in who knows a password."""
+    text = as_properties(server_properties(node_id, ports, controller_ports)).replace("PLAINTEXT://", "CLIENTS://")
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    return dict(line.split("=", 1) for line in text.splitlines()) | {
+        "listener.security.protocol.map": "CLIENTS:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter.broker.listener.name": "CLIENTS",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "listener.name.clients.plain.sasl.jaas.config": f'{login} username="ada" password="tea" user_ada="tea";',
+    }
+
+
+def test_a_secured_cluster_lets_in_who_has_the_password(home, monkeypatch):
+    monkeypatch.setattr(embedded, "server_properties", with_passwords)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", embedded.start().bootstrap)
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+    monkeypatch.setenv("KAFKA_SASL_MECHANISM", "PLAIN")
+    monkeypatch.setenv("KAFKA_SASL_USERNAME", "ada")
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "coffee")
+    monkeypatch.setenv("KAFKA_COURSE_LEARNER", "ada")
+    start = time.monotonic()
+    with pytest.raises(LabError, match="No Kafka answers at KAFKA_BOOTSTRAP_SERVERS"):
+        open_lab("testing")
+    assert time.monotonic() - start < 5
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "tea")
+    lab = open_lab("testing")
+    topic = lab.topic("secret")
+    send(lab, topic)
+    assert end_offset(lab, topic) == 1
+    lab.close()
 
 
 def test_a_coordinator_that_still_loads_is_asked_again(lab, monkeypatch):

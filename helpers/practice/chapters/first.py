@@ -45,7 +45,8 @@ OWN_NAME = Exercise(
     id="own-name",
     chapter="hello",
     text="""
-        **Your own name.** Send a record whose value is your name to the topic `me`, whose full name is in `topic`.
+        **Your own name.** Send a record whose value is your name to the topic `me`. Its full name is in the variable
+        `topic`: send to that. (A producer looks a whole minute for a topic that does not exist before it says so.)
         Use the command line or Python.
     """,
     prepare=lambda lab: lab.topic("me"),
@@ -120,7 +121,10 @@ def check_read_again(lab):
         raise NotAttempted("the topic orders has no records")
     now, end = committed(lab, topic, group), ends(lab, topic)
     if all(now.get(number) == offset for number, offset in end.items() if offset):
-        raise NotAttempted("billing's committed offsets are the end offsets: nothing is left for it")
+        raise NotAttempted(
+            "billing's committed offsets are the end offsets: nothing is left for it (a reset without --execute is "
+            "only a rehearsal)"
+        )
     ahead = {number: offset for number, offset in now.items() if offset > 0}
     if ahead:
         raise Incorrect(
@@ -142,11 +146,13 @@ READ_AGAIN = Exercise(
     check=check_read_again,
     hints=[
         "What a group has read is one number for each partition, its committed offset. Nothing else need change.",
-        "kafka-consumer-groups --help knows --reset-offsets. Without --execute it only shows what it would do.",
-        "The offset to move to has a name: --to-earliest.",
+        "kafka-consumer-groups has --reset-offsets, and the offset to move to has a name: --to-earliest. "
+        "Without --execute it only shows what it would do.",
+        "!kafka-consumer-groups --reset-offsets --to-earliest --execute --group {lab.name('billing')} --topic {topic} "
+        "--bootstrap-server {lab.bootstrap}",
     ],
     reference="""
-        # or: !kafka-consumer-groups --reset-offsets --to-earliest --execute --group {billing} --topic {orders} ...
+        # or, with the command line: practice.hint("read-again") three times shows the whole line
         from kafka import TopicPartition
         from kafka.admin import OffsetSpec
 
@@ -183,7 +189,7 @@ def check_empty_partition(lab):
     if new.empty:
         raise NotAttempted(f"only the orders of ada, ben and cho; empty: partition {', '.join(map(str, empty))}")
     if new["key"].isna().any():
-        raise Incorrect("an order without a key", "orders with a user as key", 'send(topic, key=b"dan", ...)')
+        raise Incorrect("an order without a key", "orders with a user as key", "send(topic, key=user.encode(), ...)")
     for row in new.itertuples():
         if partition_of(row.key, partitions) != row.partition:
             raise Incorrect(
@@ -214,13 +220,13 @@ EMPTY_PARTITION = Exercise(
     hints=[
         "get() on what send() returns says in which partition the record is.",
         "Nobody can tell from a name where it leads: try several in a loop.",
-        "Try dan, eve, fay and gus.",
+        "Try hal, ida, jin and kim.",
     ],
     reference="""
         from kafka import KafkaProducer
 
         producer = KafkaProducer(**lab.client)
-        for user in ("dan", "eve", "fay", "gus"):
+        for user in ("hal", "ida", "jin", "kim"):
             print(user, producer.send(topic, key=user.encode(), value=b"tea").get(timeout=10).partition)
         producer.close()
     """,
