@@ -119,7 +119,7 @@ def test_an_empty_topic_gives_an_empty_frame_with_the_same_types(lab):
 
 
 def test_timestamps_are_utc_to_the_millisecond(lab):
-    topic = lab.topic("orders")
+    topic = lab.topic("orders", retention_ms=-1)  # else a record of 2023 is deleted within a second
     with KafkaProducer(**lab.client) as producer:
         producer.send(topic, b"x", timestamp_ms=1_700_000_000_123).get(10)
     frame = observe.records(lab, topic)
