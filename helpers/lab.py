@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -29,6 +29,7 @@ class Lab:
     client: dict  # settings for every Kafka client: KafkaProducer(**lab.client)
     prefix: str  # in front of every topic and group of this chapter
     admin: KafkaAdminClient
+    at_close: list = field(default_factory=list)  # what ends with the lab: functions without arguments
 
     @property
     def bootstrap(self):
@@ -96,7 +97,9 @@ class Lab:
         self._delete_groups([group for group in self._groups() if group.startswith(self.prefix)])
 
     def close(self):
-        """Closes the lab's own connection; safe to call twice."""
+        """Ends what was started on this lab, and closes its connection; safe to call twice."""
+        for end in self.at_close:
+            end()
         self.admin.close()
 
     def _delete_topics(self, topics):
@@ -160,10 +163,10 @@ def open_lab(chapter, brokers=1):
     chosen = broker.choose_broker(brokers)
     prefix = _learner(chosen.kind) + chapter + "-"
     lab = Lab(chosen.kind, chosen.client, prefix, _admin(chosen.client, prefix))
-    lab.reset()
     if _open:
-        _open.close()
+        _open.close()  # first: whoever still reads this chapter's topics would join its groups again
     _open = lab
+    lab.reset()
     print(chosen.line)
     return _open
 
