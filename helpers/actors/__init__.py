@@ -1,0 +1,23 @@
+"""Functions of a notebook as real processes, and what we do to them: start, stop, kill, pause, resume."""
+
+__all__ = ["start"]
+
+
+def start(lab, function, members, group=None):
+    """Runs function(me) as one process for each name in members, and returns them as Actors (processes.py).
+
+        def billing(me):
+            consumer = KafkaConsumer(orders, group_id=me.group, client_id=me.name, **me.client)
+            for record in me.records(consumer):
+                charge(record)
+
+        team = actors.start(lab, billing, group="billing", members=["anna", "ben"])
+
+    me is a Me (member.py). The consumer group begins without members and without offsets. What an earlier call has
+    started for this group (without one: for this function) is killed. Raises LabError for what cannot run.
+    """
+    from .processes import Actors  # here, because the guard imports this package and needs neither pandas nor lab
+
+    actors = Actors(lab, function, group)
+    actors.add(*members)
+    return actors

@@ -1,0 +1,108 @@
+"""What a learner's function gets as `me`, and how it is run."""
+
+import io
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+import cloudpickle
+
+from .consumer_events import follow
+
+LOOK = 200  # ms: how often a consumer that gets no records looks whether it should stop
+MOST_LINES, LONGEST = 1000, 1000  # of what a member prints: lines, and letters of a line
+
+
+class Me:
+    """A member, as its function sees it.
+
+    name; group: the full name of the consumer group; client: settings for every Kafka client,
+    KafkaConsumer(**me.client); stopping: whether the member was asked to stop; log("paid", user="ann"): adds an event
+    of its own to the timeline.
+    """
+
+    def __init__(self, log, name, group, client):
+        self.log, self.name, self.group, self.client = log, name, group, client
+        self.stopping, self.consumers = False, []
+
+    def records(self, consumer):
+        """Yields the consumer's records; when the member is asked to stop, ends after the one at hand.
+
+        A record counts as handled when the next one is asked for.
+        """
+        self.follow(consumer)
+        consumer.config["consumer_timeout_ms"] = LOOK
+        while not self.stopping:
+            for record in consumer:
+                yield record
+                self.log("handled", topic=record.topic, partitions=[record.partition], offset=record.offset)
+                if self.stopping:
+                    break
+
+    def follow(self, consumer):
+        """Logs what the consumer does (consumer_events.py), and closes it when the function has returned.
+
+        records() calls this. In a loop of your own call it before the first poll().
+        """
+        if consumer not in self.consumers:
+            self.consumers.append(consumer)
+            follow(self.log, consumer)
+
+
+def run(log, payload, lifeline):
+    """Runs a member's function in the process that was made for it. Does not return.
+
+    A function that raises ends its process as it is: its consumers say no goodbye to their group.
+    """
+    threading.Thread(target=_die_with_the_guard, args=[lifeline], daemon=True).start()
+    sys.stdout, sys.stderr = Prints(log, "printed"), Prints(log, "warned")
+    logging.basicConfig(format="%(name)s: %(message)s")  # the client's warnings
+    code = 1
+    try:
+        *about, path, function = pickle.loads(payload)
+        me = Me(log, *about)
+        signal.signal(signal.SIGTERM, lambda *_: setattr(me, "stopping", True))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        sys.path[:] = path
+        cloudpickle.loads(function)(me)
+        for consumer in me.consumers:
+            consumer.close()
+        code = 0
+    except BaseException as error:  # noqa: BLE001 (whatever it is, the process ends and the learner is told)
+        text = "".join(traceback.format_exception_only(error)).strip()
+        frames = [(f.filename, f.lineno, f.name) for f in traceback.extract_tb(error.__traceback__)]
+        log("raised", error=text, frames=[f for f in frames if Path(f[0]).parent != Path(__file__).parent])
+    finally:
+        sys.stdout.end()
+        sys.stderr.end()
+        os._exit(code)
+
+
+def _die_with_the_guard(lifeline):
+    os.read(lifeline, 1)  # returns when the guard is gone
+    os.killpg(0, signal.SIGKILL)
+
+
+class Prints(io.TextIOBase):
+    """Standard output of a member: each line is an event, until there are too many."""
+
+    def __init__(self, log, event):
+        self.log, self.event, self.rest, self.left = log, event, "", MOST_LINES
+
+    def write(self, text):
+        *lines, rest = (self.rest + text).split("\n")
+        self.rest = rest[:LONGEST]
+        for line in lines[: self.left]:
+            self.left -= 1
+            self.log(self.event, text=line[:LONGEST] if self.left else f"... after {MOST_LINES:,} lines: not kept")
+        return len(text)
+
+    def end(self):
+        """Logs what was printed without an end of line."""
+        if self.rest:
+            self.write("\n")

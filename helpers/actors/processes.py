@@ -1,0 +1,226 @@
+"""Processes that run a function of the notebook, seen from the notebook."""
+
+import signal
+import time
+import traceback
+from collections import Counter
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from ..lab import LabError
+from . import log
+from .kernel_side import link, packed
+
+DEADLINE = 4  # seconds, for every wait here
+MOST_SHOWN = 20  # lines that members printed, each time
+COLUMNS = ["t", "member", "event", "topic", "partitions", "offset"]
+
+_started = {}  # the last Actors of each consumer group or function
+
+
+class Process:
+    """One process, as its log tells it."""
+
+    def __init__(self, name, pid, path):
+        self.name, self.pid, self.file, self.events = name, pid, open(path, "rb"), []  # noqa: SIM115
+        self.owned, self.generation, self.paused, self.error, self.end = set(), None, False, "", ""
+
+    def read(self):
+        """Takes in what is new in the log, and returns it."""
+        new = log.read(self.file)
+        self.events += new
+        for event in new:
+            self._take(event, event["event"])
+        return new
+
+    def _take(self, event, kind):
+        places = {(event.get("topic"), partition) for partition in event.get("partitions", ())}
+        if kind == "assigned":
+            self.owned |= places
+        elif kind in ("revoked", "lost"):
+            self.owned -= places
+        elif kind in ("joined", "rejoined"):
+            self.generation = event["generation"]
+        elif kind in ("paused", "resumed"):
+            self.paused = kind == "paused"
+        elif kind == "raised":
+            self.error = event["error"]
+            event["text"] = self.error + "\n" + "".join(traceback.format_list(map(_frame, event["frames"])))
+        elif kind in ("left", "returned", "crashed", "killed"):
+            self.end, self.owned = kind, set()
+
+    def state(self):
+        """What it does, or how it ended, in words."""
+        if self.end:
+            return f"{self.name} {self.end}" + (f": {self.error}" if self.error else "")
+        owns = ", ".join(str(partition) for _, partition in sorted(self.owned)) or "nothing"
+        joined = f"generation {self.generation}, owns {owns}" if self.generation else "has not joined a group"
+        return f"{self.name} {'is paused' if self.paused else 'runs'}: {joined}"
+
+
+def _frame(frame):
+    return traceback.FrameSummary(*frame)  # which finds the source of a notebook's cell, here in the kernel
+
+
+class Actors:
+    """Processes that were started together.
+
+    group: the full name of their consumer group; began: the start on their clock (time.monotonic()).
+    Where names can be left out, all that run are meant. Raises LabError for names that do not run.
+    """
+
+    def __init__(self, lab, function, group):
+        if not callable(function):
+            raise LabError(f"{function!r} is no function.", "", "actors.start(lab, billing, members=[...])")
+        self.lab, self.function, self.link = lab, function, link()
+        name = lab.name(group or function.__name__)
+        if name in _started:
+            _started[name].close()
+        _started[name] = self
+        lab.at_close.append(self.close)
+        self.group = lab.group(group) if group else None
+        self.began, self.processes = time.monotonic(), []
+
+    def add(self, *names, function=None):
+        """Starts a process for each name: of the same function, or of another one."""
+        function = function or self.function
+        for name in names:
+            if any(process.name == name for process in self._running()):
+                raise LabError(f"{name} runs already.", "", f"choose another name, or first: stop({name!r})")
+            payload = packed(function, name, self.group, self.lab.client)
+            path = str(self.link.folder / f"{time.monotonic_ns()}.jsonl")
+            self.processes.append(Process(name, self.link.ask("start", path, payload), path))
+
+    def stop(self, *names):
+        """Asks them to stop (SIGTERM) and waits: each handles the record at hand, leaves its group, and ends."""
+        chosen = self._chosen(names)
+        for process in chosen:
+            if process.paused:
+                raise LabError(f"{process.name} is paused, and cannot stop.", "", f"first: resume({process.name!r})")
+        self._signal(chosen, signal.SIGTERM, "stopping")
+        self._until_ended(chosen)
+
+    def kill(self, *names):
+        """kill -9 (SIGKILL); returns when they are gone. Nobody says goodbye to the group."""
+        chosen = self._chosen(names)
+        self._signal(chosen, signal.SIGKILL)
+        self._until_ended(chosen)
+
+    def pause(self, *names):
+        """SIGSTOP: they stand still, heartbeats too, and do not know it."""
+        self._signal(self._chosen(names), signal.SIGSTOP, "paused")
+
+    def resume(self, *names):
+        """SIGCONT: they go on where they stood."""
+        self._signal(self._chosen(names), signal.SIGCONT, "resumed")
+
+    def close(self):
+        """Kills those that still run, whatever their state."""
+        self._signal(self._running(), signal.SIGKILL)
+
+    def wait(self, assigned=None, member=None, deadline=DEADLINE, **events):
+        """Waits until a condition holds, with member for this one alone. Raises LabError that says what is missing.
+
+        assigned=6: those that run (and are not paused) are in the same generation and own 6 partitions in total.
+        handled=100, or any other event: it has happened 100 times since the start.
+        """
+        if member:
+            self._chosen([member], ended=True)
+        until = time.monotonic() + deadline
+        while missing := self._missing(assigned, member, events):
+            if not self._running() or time.monotonic() > until:
+                raise LabError(
+                    f"{f'Waited {deadline} s' if self._running() else 'Nobody is left to wait for'}: {missing}.",
+                    "; ".join([*(process.state() for process in self.processes), *self._coordinator()]),
+                    "wait(..., deadline=20) waits longer; output(name) has what a member printed",
+                )
+            time.sleep(0.02)
+
+    def timeline(self):
+        """What happened, as a DataFrame by time, one row an event.
+
+        Columns: t (seconds since the start), member, event, topic, partitions (list of int), offset, detail (dict of
+        whatever else is known). Events are: of the process started, paused, resumed, stopping, and at its end left (it
+        was asked to stop), returned, crashed (it raised) or killed; of a consumer those that consumer_events.py lists,
+        and handled; and what the function logs itself.
+        """
+        import pandas as pd  # here, because it takes a second or two that starting need not wait for
+
+        self._running()
+        rows = [
+            {"partitions": [], **event, "t": event["t"] - self.began, "member": process.name}
+            for process in self.processes
+            for event in process.events
+            if "text" not in event
+        ]
+        rows.sort(key=lambda row: row["t"])
+        frame = pd.DataFrame([[row.pop(name, None) for name in COLUMNS] for row in rows], columns=COLUMNS)
+        return frame.astype({"offset": "Int64"}).assign(detail=pd.Series(rows, dtype=object))
+
+    def output(self, name):
+        """All that the processes of this name have printed, with warnings and errors, as text."""
+        chosen = self._chosen([name], ended=True)
+        return "\n".join(event["text"] for process in chosen for event in process.events if "text" in event)
+
+    def _running(self):
+        """The processes that run. Reads all logs first, and shows what is new of what was printed or raised."""
+        lines = []
+        for process in self.processes:
+            for event in process.read():
+                if event["event"] in ("printed", "raised"):
+                    lines += [f"{process.name} | {line}" for line in event["text"].splitlines()]
+        hidden = [f"... and {len(lines) - MOST_SHOWN:,} lines more: output(name)"] if len(lines) > MOST_SHOWN else []
+        for line in lines[:MOST_SHOWN] + hidden:
+            print(line)
+        if self.link.guard.poll() is not None:
+            return []
+        return [process for process in self.processes if not process.end]
+
+    def _chosen(self, names, ended=False):
+        """The processes of these names that run, or without names all; with ended those too that ran once."""
+        running, known = self._running(), {process.name: process for process in self.processes}
+        there = self.processes if ended else running
+        for name in names:
+            if name not in [process.name for process in there]:
+                why = known[name].state() if name in known else f"there are {', '.join(known) or 'none'}"
+                raise LabError(f"{name} does not run.", why, f"add({name!r}) starts it")
+        return [process for process in there if not names or process.name in names]
+
+    def _signal(self, processes, number, event=None):
+        for process in processes:
+            self.link.ask("signal", process.pid, number, event)
+
+    def _until_ended(self, processes):
+        until = time.monotonic() + DEADLINE
+        while left := [process for process in processes if process in self._running()]:
+            if time.monotonic() > until:
+                raise LabError(
+                    f"{left[0].name} was asked to end, and still runs after {DEADLINE} s.",
+                    "me.records() looks between two records; a loop of your own must look at me.stopping",
+                    f"kill({left[0].name!r})",
+                )
+            time.sleep(0.01)
+
+    def _missing(self, assigned, member, events):
+        """What a condition lacks, in words; "" when it holds."""
+        active = [p for p in self._running() if not p.paused and member in (None, p.name)]
+        missing, owned = [], sum(len(process.owned) for process in active)
+        if assigned is not None and owned != assigned:
+            missing.append(f"{owned} of {assigned} partitions assigned")
+        elif assigned is not None and len({process.generation for process in active}) > 1:
+            missing.append("not all are in the same generation")
+        seen = Counter(e["event"] for p in self.processes if member in (None, p.name) for e in p.events)
+        return ", ".join(missing + [f"{seen[name]} of {n} {name}" for name, n in events.items() if seen[name] < n])
+
+    def _coordinator(self):
+        """What the coordinator says of the group, if there is one."""
+        if not self.group:
+            return []
+        try:
+            with KafkaAdminClient(**self.lab.client, bootstrap_timeout_ms=500, request_timeout_ms=500) as admin:
+                group = admin.describe_groups([self.group])[self.group]
+        except KafkaError as error:
+            return [f"the coordinator does not answer ({type(error).__name__})"]
+        members = ", ".join(sorted(member["client_id"] for member in group["members"])) or "nobody"
+        return [f"the coordinator: {group['group_state']} with {members}"]
