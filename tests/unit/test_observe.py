@@ -407,6 +407,65 @@ def test_an_idle_member_is_seen(lab):
     assert frame.topic.isna().sum() == 1
 
 
+def test_a_group_is_watched_while_members_come_and_go(lab):
+    topic, group, began = lab.topic("orders", partitions=2), lab.group("billing"), time.monotonic()
+    send(lab, topic, *[(0, None, b"x")] * 3, (1, None, b"y"))
+    watch = observe.watch(lab, group, topic, since=began, every=0.02)
+
+    def seen(state, lag):
+        return any(row[1] == state and row[3] == lag for row in watch.rows)
+
+    wait_until(lambda: seen("Dead", 4), "a look at the group that is not there")
+    settings = {"group_id": group, "auto_offset_reset": "earliest", "enable_auto_commit": False}
+    with KafkaConsumer(topic, **settings, **lab.client) as consumer:
+        consumer.partitions_for_topic(topic)  # once in sixty times a consumer joins without, and gets nothing
+        wait_until(lambda: consumer.poll(200), "records")
+        wait_until(lambda: seen("Stable", 4), "a look at the member")
+        consumer.commit({TopicPartition(topic, 0): OffsetAndMetadata(2, "", -1)})
+        wait_until(lambda: seen("Stable", 2), "a look at the commit")
+    wait_until(lambda: seen("Empty", 2), "a look after the member has left")
+    frame = watch.stop()
+    assert list(frame) == ["t", "state", "members", "lag"]
+    assert frame.t.is_monotonic_increasing
+    assert 0 < frame.t.iloc[0] < frame.t.iloc[-1] < time.monotonic() - began
+    assert frame[frame.state == "Stable"].members.eq(1).all()
+    assert frame[frame.state == "Empty"].members.eq(0).all()
+    assert len(watch.stop()) == len(frame)
+    assert not watch.thread.is_alive()
+
+
+def test_a_watch_ends_with_the_lab_and_outlives_a_broker_that_is_away(tmp_path, monkeypatch):
+    with own_brokers(tmp_path, monkeypatch, brokers=1) as lab:
+        topic = lab.topic("orders")
+        watch = observe.watch(lab, lab.group("billing"), topic, every=0.02)
+        wait_until(lambda: watch.rows, "a look")
+        broker = psutil.Process(embedded.find().nodes[0].pid)
+        broker.suspend()
+        wait_until(lambda: watch.rows[-1][1] is None, "a look in vain")
+        broker.resume()
+        wait_until(lambda: watch.rows[-1][1] == "Dead", "a look again")
+        for end in lab.at_close:
+            end()
+        watch.thread.join(5)
+        assert not watch.thread.is_alive()
+        frame = watch.stop()
+    assert frame.lag.isna().any()
+    assert frame.lag.notna().any()
+
+
+@pytest.mark.parametrize(
+    ("group", "topic", "words"),
+    [
+        ("billing", "nowhere", "There is no topic 'nowhere'"),
+        ("billing", None, "is no name of a topic"),
+        (7, "orders", "is no name of a group"),
+    ],
+)
+def test_a_watch_that_cannot_begin(lab, group, topic, words):
+    with refused(words):
+        observe.watch(lab, group, topic)
+
+
 # ---- errors --------------------------------------------------------------------------------------------------------
 
 OF_A_TOPIC = [observe.records, observe.offsets, observe.replicas]
