@@ -5,6 +5,7 @@ from .lag_line import lag_figure
 from .log_boxes import partition_log_figure
 from .move_grid import key_moves_figure
 from .offset_bars import offsets_figure
+from .owner_rows import ownership_figure
 from .ratio_bars import bars_figure
 from .step_lines import steps_figure
 from .style import DrawError, palette, shown
@@ -12,6 +13,7 @@ from .style import DrawError, palette, shown
 partition_log = shown(partition_log_figure)
 offsets = shown(offsets_figure)
 lag = shown(lag_figure)
+ownership = shown(ownership_figure)
 keys_to_partitions = shown(keys_to_partitions_figure)
 key_moves = shown(key_moves_figure)
 bars = shown(bars_figure)
@@ -24,6 +26,7 @@ __all__ = [
     "keys_to_partitions",
     "lag",
     "offsets",
+    "ownership",
     "palette",
     "partition_log",
     "steps",

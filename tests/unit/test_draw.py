@@ -24,6 +24,7 @@ from helpers.draw.lag_line import lag_figure
 from helpers.draw.log_boxes import boxes, partition_log_figure
 from helpers.draw.move_grid import key_moves_figure
 from helpers.draw.offset_bars import offsets_figure
+from helpers.draw.owner_rows import ownership_figure, read_gaps, read_spans
 from helpers.draw.ratio_bars import bars_figure
 from helpers.draw.step_lines import steps_figure
 
@@ -54,6 +55,33 @@ def moves(count, before, after):
     )
 
 
+def group(*events):
+    """A timeline: (t, member, event, partitions)."""
+    columns = ["t", "member", "event", "partitions"]
+    return pd.DataFrame([(*event, [])[:4] for event in events], columns=columns)
+
+
+def handling(member, since, to, partition=0, pause=0.1):
+    """Events of a member that handles records."""
+    times = range(round(since / pause), round(to / pause))
+    return [(t * pause, member, "handled", [partition]) for t in times]
+
+
+def story(members, partitions):
+    """A group in which each member joins a second after the one before, and the first is killed."""
+    events, owned = [], {}
+    for number, name in enumerate(members):
+        events.append((number, name, "joining"))
+        for p in range(partitions):
+            if p in owned:
+                events.append((number + 0.3, owned[p], "revoked", [p]))
+            owned[p] = members[p % (number + 1)]
+            events.append((number + 0.4 + p / 1000, owned[p], "assigned", [p]))
+        events += handling(name, number + 0.5, len(members) + 5)
+    events.append((len(members) + 1, members[0], "killed"))
+    return group(*events, (len(members) + 5, members[-1], "handled", [0]))
+
+
 LOG = records("ana eve eve . ana eve", "ben cho ben -", "")
 OFFSETS = offsets(
     (0, 0, 40, 60, 100), (1, 20, 20, 80, 90), (2, 0, None, None, 70), (3, 0, 0, 0, 0), (4, 30, 10, None, 99)
@@ -64,10 +92,33 @@ STEPS = balance(sent=[100, 70, 120, 40], read=[-30, 70, -10, 40])
 MOVES = moves(60, 3, 4)
 EVENTS = [(1, "ben joins"), (1.1, "cho joins"), (4, "the last one stops")]
 
+GROUP = group(
+    (0, "anna", "started"),
+    (0.1, "anna", "joining"),
+    (0.3, "anna", "assigned", [0, 1, 2]),
+    (2, "ben", "joining"),
+    (2.3, "anna", "revoked", [1, 2]),
+    (2.7, "ben", "assigned", [1, 2]),
+    (5, "ben", "killed"),
+    (8.1, "anna", "assigned", [1]),
+    (8.1, "cho", "joining"),
+    (8.2, "cho", "assigned", [2]),
+    (9, "cho", "paused"),
+    (11, "anna", "assigned", [2]),
+    (11.2, "cho", "resumed"),
+    (11.3, "cho", "lost", [2]),
+    (12, "anna", "stopping"),
+    *handling("anna", 0.3, 12),
+    *handling("ben", 2.7, 5, 1, pause=0.05),
+    *handling("cho", 8.2, 9, 2),
+)
+GROUP_LAG = pd.DataFrame({"t": [0, 2, 4, 6, 8, 10, 12], "lag": [0, 3, 1, 60, 180, 40, 0]})
+
 FIGURES = {
     "partition_log": (lambda f: partition_log_figure(f, {0: 2, 1: 4}, "billing", topic="orders", partitions=3), LOG),
     "offsets": (offsets_figure, OFFSETS),
     "lag": (lambda f: lag_figure(f, EVENTS), LAG),
+    "ownership": (lambda f: ownership_figure(f, GROUP_LAG, group="billing"), GROUP),
     "keys_to_partitions": (lambda f: keys_to_partitions_figure(f, partitions=3), LOG),
     "bars": (lambda f: bars_figure(f, "setting", PER_SECOND, baseline="linger 0"), RATES),
     "steps": (steps_figure, STEPS),
@@ -77,6 +128,7 @@ SHOWN = {
     "partition_log": (draw.partition_log, ()),
     "offsets": (draw.offsets, ()),
     "lag": (draw.lag, ()),
+    "ownership": (draw.ownership, ()),
     "keys_to_partitions": (draw.keys_to_partitions, ()),
     "bars": (draw.bars, ("setting", PER_SECOND)),
     "steps": (draw.steps, ()),
@@ -110,6 +162,7 @@ CHANGES = {
     "partition_log": lambda frame: frame.drop(1),
     "offsets": lambda frame: frame.assign(position=frame["position"].mask(frame["partition"] == 0)),
     "lag": lambda frame: frame.drop(3),
+    "ownership": lambda frame: frame.drop(6),
     "keys_to_partitions": lambda frame: frame.drop(5),
     "bars": lambda frame: frame.assign(**{PER_SECOND: frame[PER_SECOND].mask(frame["setting"] == "linger 5")}),
     "steps": lambda frame: frame.assign(value=frame["value"].replace(-10, 10)),
@@ -171,6 +224,11 @@ CASES = {
     "one step": lambda: steps_figure(balance(ana=[-5])),
     "many moves": lambda: key_moves_figure(moves(5000, 12, 16)),
     "too many moves": lambda: key_moves_figure(moves(5000, 30, 31)),
+    "no handled": lambda: ownership_figure(GROUP[GROUP["event"] != "handled"]),
+    "one owner": lambda: ownership_figure(group((0, "anna", "joining"), (0.2, "anna", "assigned", [0]))),
+    "ten members": lambda: ownership_figure(story([f"member-{n}" for n in range(10)], 10), GROUP_LAG),
+    "40 owners": lambda: ownership_figure(story(["anna", "ben", "cho"], 40), GROUP_LAG),
+    "a long name": lambda: ownership_figure(story(["anna" * 9, "ben" * 9], 3).assign(topic="orders" * 4)),
     "long title": lambda: offsets_figure(OFFSETS, title="A finding that needs more than one line " * 4),
 }
 
@@ -233,6 +291,12 @@ TEXTS = {
     "partition 4: beginning 30, committed 10, end 99, lag 89, the committed offset is deleted.",
     "lag": "lag: 0 at first, at most 200 at 2.0 s, 3 at the end; "
     "ben joins at 1.0 s; cho joins at 1.1 s; the last one stops at 4.0 s.",
+    "ownership": "partition 0: anna from 0.3 s; "
+    "partition 1: anna from 0.3 s, ben from 2.7 s and anna from 8.1 s, no owner for 3.50 s; "
+    "partition 2: anna from 0.3 s, ben from 2.7 s, cho from 8.2 s and anna from 11.0 s, no owner for 3.60 s; "
+    "anna joins at 0.1 s; ben joins at 2.0 s; ben killed at 5.0 s; cho joins at 8.1 s; cho paused at 9.0 s; "
+    "cho resumed at 11.2 s; cho thrown out at 11.3 s; handled by anna 117, ben 46 and cho 8; "
+    "lag at most 180, 0 at the end.",
     "keys_to_partitions": "partition 0 gets eve (3) and ana (2); partition 1 gets ben (2), cho (1) and no key (1); "
     "partition 2 gets nothing.",
     "bars": "records per second (× against linger 0): "
@@ -247,6 +311,7 @@ TITLES = {
     "partition_log": "Group billing is 4 offsets behind the end",
     "offsets": "The group is 219 offsets behind the end",
     "lag": "The lag peaks at 200 records and ends at 3",
+    "ownership": "2 partitions had no owner for 3.2 s after ben was killed",
     "keys_to_partitions": "Each key has its one partition",
     "bars": "linger 20: 6.4 times the records per second of linger 0",
     "steps": "read falls to −30, sent never below 0",
@@ -303,6 +368,60 @@ def test_a_baseline_that_is_not_there_and_a_negative_bar_are_refused():
 def test_gaps_are_boxes_without_a_key_and_long_ones_are_one():
     found = [(0, "ana"), (2, "ana"), (9, "ben")]
     assert boxes(found, 11) == [(0, 0, "ana"), (1, 1, None), (2, 2, "ana"), (3, 8, None), (9, 9, "ben"), (10, 10, None)]
+
+
+def owners(*events):
+    """(spans, gaps) of a timeline."""
+    events = group(*events)
+    spans = read_spans(events, 9)
+    return spans, read_gaps(events, spans, 9)
+
+
+def test_a_partition_is_owned_until_it_is_revoked_or_the_owner_ends_and_hatched_until_the_next():
+    spans, gaps = owners(
+        (0, "anna", "assigned", [0, 1]),
+        (1, "anna", "revoked", [1]),
+        (2, "ben", "assigned", [1]),
+        (3, "ben", "lost", [1]),
+        (4, "anna", "killed"),
+        (6, "ben", "assigned", [0]),
+    )
+    assert spans == {
+        "partition 0": [("anna", 0, 4, False, "killed"), ("ben", 6, 9, False, "")],
+        "partition 1": [("anna", 0, 1, False, "revoked"), ("ben", 2, 3, False, "lost")],
+    }
+    assert gaps == [("partition 0", 4, 6), ("partition 1", 1, 2), ("partition 1", 3, 9)]
+
+
+def test_a_paused_owner_is_shown_as_paused_until_another_one_takes_over():
+    spans, gaps = owners(
+        (0, "anna", "assigned", [0]),
+        (1, "anna", "paused"),
+        (3, "ben", "assigned", [0]),
+        (4, "anna", "resumed"),
+        (5, "anna", "lost", [0]),
+    )
+    assert spans == {
+        "partition 0": [("anna", 0, 1, False, "paused"), ("anna", 1, 3, True, "taken"), ("ben", 3, 9, False, "")]
+    }
+    assert gaps == []
+
+
+def test_the_end_of_everybody_is_no_gap():
+    spans, gaps = owners((0, "anna", "assigned", [0]), (2, "anna", "revoked", [0]), (2.1, "anna", "left"))
+    assert spans == {"partition 0": [("anna", 0, 2, False, "revoked")]}
+    assert gaps == []
+
+
+def test_two_topics_have_rows_of_their_own():
+    events = group((0, "anna", "assigned", [0]), (0, "anna", "assigned", [0])).assign(topic=["orders", "users"])
+    assert list(read_spans(events, 1)) == ["orders 0", "users 0"]
+
+
+def test_a_group_that_always_owns_everything_is_said():
+    events = group((0, "anna", "assigned", [0]), (3, "anna", "handled", [0]))
+    figure, _ = ownership_figure(events)
+    assert figure.axes[0].texts[0].get_text() == "Every partition had an owner all the time"
 
 
 def test_many_records_are_columns_and_the_figure_says_so():
