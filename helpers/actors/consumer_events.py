@@ -20,7 +20,7 @@ def follow(log, consumer):
     kafka-python offers a listener and nothing else, so three methods of its coordinator (3.0.12) are wrapped.
     """
     for topic in consumer.subscription() or ():
-        consumer.partitions_for_topic(topic)  # else it may join before it knows them, and lead a rebalance over nothing
+        consumer.partitions_for_topic(topic)  # else it may join before it knows them, and assign nothing, for minutes
     consumer._subscription.rebalance_listener = Listener(log, consumer._subscription.rebalance_listener)
     coordinator, generation = consumer._coordinator, 0
     join, joined, commit = (

@@ -64,6 +64,7 @@ def link():
         if _link is None and get_ipython():
             get_ipython().events.register("post_run_cell", _end_if_interrupted)
         _link = Link()
+        _link.ask("reap")  # answered when it has imported what it needs
     return _link
 
 
