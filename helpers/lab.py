@@ -36,6 +36,15 @@ class Lab:
         """The bootstrap address, for the command line tools."""
         return self.client["bootstrap_servers"]
 
+    def need_broker(self):
+        """Raises LabError when none of the addresses accepts a connection."""
+        if len(broker.reasons_unreachable(self.bootstrap)) == len(self.bootstrap.split(",")):
+            raise LabError(
+                f"No broker listens on {self.bootstrap}.",
+                "it was stopped or killed",
+                "run the notebook's cell with open_lab(...) again, then the cells below it",
+            )
+
     def name(self, name):
         """The full name of this chapter's topic or group; nothing is created."""
         return self.prefix + name
@@ -45,6 +54,7 @@ class Lab:
 
         configs are topic settings with _ for the dots: cleanup_policy="compact".
         """
+        self.need_broker()
         topic = self.name(name)
         self._delete_topics([topic])
         settings = {key.replace("_", "."): str(value) for key, value in configs.items()}
@@ -58,6 +68,7 @@ class Lab:
 
     def group(self, name):
         """Returns the full name of a consumer group that has no members and no committed offsets."""
+        self.need_broker()
         group = self.name(name)
         self._delete_groups([group])
         return group

@@ -126,7 +126,8 @@ def draw_committed(ax, row, top, scale):
 def draw_lag(ax, row, y, scale):
     """The lag from the committed offset, or from the position, to the end."""
     x, end, high = scale(row[row["since"]]), scale(row["end"]), {"size": SMALL, "va": "center_baseline"}
-    label = f"lag {row['lag']:,}" + (", committed offset is deleted" if lost(row) else "")
+    label = f"{'lag' if row['since'] == 'committed' else 'still to read'} {row['lag']:,}"
+    label += ", committed offset is deleted" if lost(row) else ""
     wide = style.text_width(label, SMALL)
     if end - x > wide + 0.5:
         style.bracket(ax, x + 0.1, end, y, label)
@@ -172,7 +173,9 @@ def default_title(rows, group):
     if not lags:
         return f"{who} has committed nothing"
     if sum(lags):
-        return f"{who} is {count(sum(lags), 'offset')} behind the end"
+        missing = [row["name"] for row in rows if row["lag"] is None] if committed else []
+        nothing = f"; nothing committed in {style.listed(missing, 3)}" if missing else ""
+        return f"{who} is {count(sum(lags), 'offset')} behind the end{nothing}"
     if len(lags) < len(rows):
         return f"{who} has {'committed' if committed else 'a position'} in {len(lags)} of {len(rows)} partitions"
     return f"{who} has read to the end"

@@ -1,7 +1,6 @@
 """Asking the cluster within a deadline, and saying in one message why there is no answer."""
 
 import re
-import socket
 import time
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -95,8 +94,7 @@ def check_lab(lab):
     """Raises LabError unless lab is a Lab whose broker accepts a connection."""
     if not isinstance(lab, Lab):
         raise LabError(f"The first argument is {lab!r}, and not the lab.", "", "pass lab = open_lab(...)")
-    if not any(_listens(address) for address in lab.bootstrap.split(",")):
-        raise LabError(f"No broker listens on {lab.bootstrap}.", "it was stopped or killed", "run open_lab() again")
+    lab.need_broker()
 
 
 def check_name(name, what):
@@ -119,12 +117,3 @@ def no_answer(lab, error):
     return LabError(
         f"Kafka at {lab.bootstrap} did not answer the question.", str(error), "python -m helpers.broker doctor"
     )
-
-
-def _listens(address):
-    host, _, port = address.strip().rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=DEADLINE / 4).close()
-    except OSError:
-        return False
-    return True

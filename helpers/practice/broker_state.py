@@ -57,12 +57,18 @@ class ReadToEnd(KafkaConsumer):
     def __init__(self, lab, topic, **settings):
         super().__init__(**settings, **lab.client)
         self.ends = {TopicPartition(topic, number): end for number, end in ends(lab, topic).items()}
+        self.handed_out = 0
+
+    def subscribe(self, *arguments, **settings):
+        raise RuntimeError("this consumer gets its partitions by assign(), not by subscribe()")
 
     def __next__(self):
         places = self.assignment()
         if places and all(self.position(place) >= self.ends.get(place, 0) for place in places):
             raise StopIteration
-        return super().__next__()
+        record = super().__next__()
+        self.handed_out += 1
+        return record
 
 
 def listed(items):

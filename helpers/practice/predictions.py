@@ -10,7 +10,7 @@ def predict(id, guess):
     """Keeps the first guess, and says so; a different one later does not change it. None and ... are no guess."""
     if guess is None or guess is ...:
         if id not in _guesses:
-            print("No prediction made. Put yours in place of None, and run this cell before the next one.")
+            print("No prediction made. Put yours into the cell, and run it before the next one.")
     elif id in _guesses:
         if not _same(_guesses[id], guess):
             print(f"Your prediction stays {_guesses[id]!r}: it was the first.")
@@ -37,4 +37,4 @@ def _same(one, other):
 
 
 def _plain(value):
-    return value.strip().casefold() if isinstance(value, str) else value
+    return str(value).strip().casefold()

@@ -309,7 +309,7 @@ TEXTS = {
 }
 TITLES = {
     "partition_log": "Group billing is 4 offsets behind the end",
-    "offsets": "The group is 219 offsets behind the end",
+    "offsets": "The group is 219 offsets behind the end; nothing committed in partition 2",
     "lag": "The lag peaks at 200 records and ends at 3",
     "ownership": "2 partitions had no owner for 3.2 s after ben was killed",
     "keys_to_partitions": "Each key has its one partition",

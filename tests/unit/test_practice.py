@@ -78,7 +78,7 @@ def test_a_surprise_says_why_it_is_instructive(said):
 def test_an_untouched_notebook_runs_through(nothing, said):
     for _ in range(2):
         practice.predict("count", nothing)
-        assert said() == "No prediction made. Put yours in place of None, and run this cell before the next one."
+        assert said() == "No prediction made. Put yours into the cell, and run it before the next one."
         practice.reveal("count", 4)
         assert said() == "No prediction made. What happened: 4."
 

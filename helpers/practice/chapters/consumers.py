@@ -4,6 +4,7 @@ from contextlib import closing
 
 from kafka import TopicPartition
 
+from ...observe.ask import ask
 from ..broker_state import ReadToEnd, commit, committed, ends, listed, records, send
 from ..exercise import Exercise, Incorrect, NotAttempted
 from ..learner import CodeRaised, call
@@ -19,9 +20,9 @@ def make_five(lab):
 
 
 def check_commit_three(lab):
-    topic = lab.name("five")
+    topic, group = lab.name("five"), lab.name("three")
     records(lab, topic)
-    now = committed(lab, topic, lab.name("three"))
+    now = committed(lab, topic, group)
     if not now:
         raise NotAttempted("the group three has committed nothing")
     if 0 not in now:
@@ -35,6 +36,10 @@ def check_commit_three(lab):
         if now[0] == 2:
             advice = "committed is the offset to read next, not the last one that was read"
         raise Incorrect(f"committed in partition 0: {now[0]}", "3: three records read, 3 is the next", advice)
+    if ask(lab, lambda admin: admin.describe_groups([group])[group])["members"]:
+        raise Incorrect(
+            "the group three still has a member", "a consumer that is closed", "consumer.close() at the end"
+        )
     return "the group three will go on at offset 3 of partition 0"
 
 
@@ -105,6 +110,17 @@ COMMIT_THREE = Exercise(
             """,
             "nothing in partition 0",
         ),
+        "left-open": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            from kafka.structs import OffsetAndMetadata
+            consumer = KafkaConsumer(topic, group_id=lab.name("three"), enable_auto_commit=False, **lab.client)
+            while not consumer.assignment():
+                consumer.poll(timeout_ms=500)
+            consumer.commit({TopicPartition(topic, 0): OffsetAndMetadata(3, "", -1)})
+            """,
+            "still has a member",
+        ),
     },
 )
 
@@ -162,7 +178,8 @@ REPLAY = Exercise(
         **State from the log.** Each record of `topic` is a user (key) and the user's new balance (value); a value
         of None, a tombstone, means that the user has left. Write `rebuild(consumer, topic)`, which reads both
         partitions from offset 0 and returns the balances as a dict, such as `{"ada": 12}`. The consumer has no
-        group and no partitions yet, and a loop over it ends at the end of the log.
+        group and no partitions yet. Once you have given it some with `assign()`, a loop over it ends at the end of
+        the log.
     """,
     prepare=make_balances,
     answers=["rebuild"],
@@ -295,6 +312,12 @@ def check_since(lab, since):
                 listed(expected),
                 "each partition has offsets of its own: look up and seek both. The record of that very minute counts",
             )
+        if consumer.handed_out > len(expected):
+            raise Incorrect(
+                f"for minute {minute}, your loop got {consumer.handed_out} records to find {len(expected)}",
+                "no record that is too early",
+                "seek to what offsets_for_times gives, and the loop begins there",
+            )
     return "both partitions, from the minute that was asked for"
 
 
@@ -305,7 +328,7 @@ SINCE = Exercise(
         **Since a minute.** `topic` holds one reading a minute in partition 0, and in partition 1 until the sensor
         broke. Write `since(consumer, topic, milliseconds)`, which returns a list of the values, as text, of all
         records with that timestamp or a later one. Seek there; do not read everything. The consumer has no group
-        and no partitions yet, and a loop over it ends at the end of the log.
+        and no partitions yet. Once you have given it some with `assign()`, a loop over it ends at the end of the log.
     """,
     prepare=make_readings,
     answers=["since"],
@@ -342,6 +365,16 @@ SINCE = Exercise(
                 return [record.value.decode() for record in consumer]
             """,
             "for minute 2, among others: 0-0, 0-1, 1-0, 1-1",
+        ),
+        "filtered": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                return [record.value.decode() for record in consumer if record.timestamp >= milliseconds]
+            """,
+            "your loop got 10 records to find 6",
         ),
         "one-partition": (
             """

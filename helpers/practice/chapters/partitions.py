@@ -26,6 +26,13 @@ def check_same_key(lab):
     for user in ("ada", "ben", "cho"):
         theirs = found[found["value"].str.startswith(user)]
         used = sorted(set(theirs["partition"]))
+        for row in theirs.itertuples():
+            if partition_of(row.key, 3) != row.partition:
+                raise Incorrect(
+                    f"{user}'s records are in partition {row.partition}, and the key says {partition_of(row.key, 3)}",
+                    "the key alone decides",
+                    f"leave partition= out. {again}",
+                )
         if len(used) > 1:
             raise Incorrect(
                 f"{user}'s records are in partitions {listed(used)}",
@@ -68,6 +75,17 @@ SAME_KEY = Exercise(
         producer.close()
     """,
     wrong={
+        "told-the-partition": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            for user, value in steps:
+                place = ("ada", "ben", "cho").index(user)
+                producer.send(topic, key=user.encode(), value=value.encode(), partition=place)
+            producer.close()
+            """,
+            "leave partition= out",
+        ),
         "no-key": (
             """
             from kafka import KafkaProducer
@@ -128,6 +146,12 @@ def check_hot_key(lab, key_for):
     if wrong := [key for key in keys if not isinstance(key, bytes)]:
         raise Incorrect(
             f"key_for returned {wrong[0]!r}", "bytes", 'a text becomes bytes with .encode(): f"...".encode()'
+        )
+    if "hash" in key_for.__code__.co_names:
+        raise Incorrect(
+            "it calls Python's hash()",
+            "the same key from every process",
+            "hash() of a text differs from process to process: zlib.crc32(user.encode()) does not",
         )
     send(lab, topic, [{"key": key, "value": v.encode()} for key, (_, _, v) in zip(keys, VISITS, strict=True)])
     found = records(lab, topic)
@@ -217,6 +241,13 @@ HOT_KEY = Exercise(
             """,
             "seoul has 40 keys",
         ),
+        "pythons-hash": (
+            """
+            def key_for(shop, user):
+                return f"{shop}-{hash(user) % 8}".encode()
+            """,
+            "differs from process to process",
+        ),
         "text": (
             """
             def key_for(shop, user):
@@ -233,7 +264,9 @@ PEAK, GROWTH, INTO_A_PARTITION, A_MEMBER = 60, 2, 25, 9  # MB/s, times, MB/s, MB
 
 
 def check_how_many(lab, how_many):
-    if not isinstance(how_many, int):
+    if not isinstance(how_many, int | float):
+        raise Incorrect(f"how_many is {how_many!r}", "a whole number", "write the number alone, without quotes")
+    if how_many != int(how_many):
         raise Incorrect(
             f"how_many is {how_many!r}", "a whole number", "there is no half partition: which way to round?"
         )
@@ -256,7 +289,9 @@ def check_how_many(lab, how_many):
         raise Incorrect(
             f"{how_many} partitions",
             f"{expected}, and no more",
-            "the two needs do not add up: the same partitions serve writers and readers",
+            "the two needs do not add up: the same partitions serve writers and readers"
+            if how_many == writes + reads
+            else "it is enough, but is it the fewest? Divide, then round up once",
         )
     return f"{needed} partitions: {writes} would do for the producers, and billing needs {reads} members"
 
@@ -290,6 +325,8 @@ HOW_MANY = Exercise(
         "rounded-down": ("how_many = 13", "117 MB/s"),
         "sum": ("how_many = 19", "do not add up"),
         "half": ("how_many = 13.3", "no half partition"),
+        "text": ('how_many = "14"', "alone, without quotes"),
+        "one-more": ("how_many = 15", "is it the fewest?"),
         "too-few": ("how_many = 3", "the producers alone need more"),
     },
 )
@@ -435,6 +472,22 @@ def check_wallet(lab, send_all):
             "users in different partitions, so that members can share the work",
             "a key that is the same for all makes one long queue",
         )
+    for row in found.itertuples():
+        if row.key is None or partition_of(row.key, 4) != row.partition:
+            raise Incorrect(
+                f"{row.value} is in partition {row.partition}, and its key is {row.key!r}",
+                "the key alone decides",
+                "send(topic, key=..., value=...), and leave partition= out",
+            )
+    for user, theirs in found.groupby(found["value"].str.split(",").str[0]):
+        if theirs["partition"].nunique() == 1 and list(theirs["value"]) != [
+            value_of(event) for event in EVENTS if event["user"] == user
+        ]:
+            raise Incorrect(
+                f"{user}'s events lie in another order than they happened",
+                "the order of the list",
+                "send the events one by one, as the list has them",
+            )
     for order in permutations(sorted(set(found["partition"]))):
         if broke := overdrawn(found, order):
             raise Incorrect(
@@ -469,7 +522,7 @@ WALLET = Exercise(
         as `{"user": "ada", "order": "o-1", "kind": "charge", "amount": 10}`; the kinds are charge and deduct, and
         the list is in the order in which things happened. The value to send is the text `ada,charge,10`. Choose the
         key so that whoever reads the partitions, in any order, never sees a balance below 0, and that not all lies
-        in one partition.
+        in one partition. Do not name a partition yourself, and do not reorder the events.
     """,
     answers=["send_all"],
     start="""
@@ -507,6 +560,24 @@ WALLET = Exercise(
                     producer.send(topic, key=event["order"].encode(), value=value.encode())
             """,
             "what must not overtake must share a partition",
+        ),
+        "no-key": (
+            """
+            def send_all(producer, topic, events):
+                for event in events:
+                    value = f"{event['user']},{event['kind']},{event['amount']}"
+                    producer.send(topic, value=value.encode(), partition=ord(event["user"][0]) % 3)
+            """,
+            "its key is None",
+        ),
+        "charges-first": (
+            """
+            def send_all(producer, topic, events):
+                for event in sorted(events, key=lambda event: event["kind"]):
+                    value = f"{event['user']},{event['kind']},{event['amount']}"
+                    producer.send(topic, key=event["user"].encode(), value=value.encode())
+            """,
+            "in another order than they happened",
         ),
         "one-queue": (
             """
