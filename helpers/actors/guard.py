@@ -42,8 +42,7 @@ class Guard:
     """The logs of the members that run, by process id, and who was asked to stop."""
 
     def __init__(self, link):
-        self.link, self.logs, self.stopping = link, {}, set()
-        self.lifeline, self.alive = os.pipe()  # alive is open in the guard only; when that ends, lifeline says so
+        self.link, self.logs, self.stopping, self.pid = link, {}, set(), os.getpid()
 
     def start(self, path, payload):
         """Starts a member. Returns its process id, which is that of a process group too."""
@@ -54,8 +53,7 @@ class Guard:
         if pid == 0:
             signal.set_wakeup_fd(-1)
             self.link.close()
-            os.close(self.alive)
-            member.run(log, payload, self.lifeline)
+            member.run(log, payload, self.pid)
         os.setpgid(pid, pid)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         self.logs[pid] = log

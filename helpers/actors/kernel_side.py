@@ -16,6 +16,7 @@ from IPython import get_ipython
 from ..lab import LabError
 
 DEADLINE = 4  # seconds for an answer of the guard
+STARTING = 20  # seconds for its first one
 
 _link = None
 
@@ -33,12 +34,12 @@ class Link:
             self.guard = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True, **null)
         self.connection, self.numbers = Connection(ours.detach()), itertools.count()
 
-    def ask(self, *command):
+    def ask(self, *command, deadline=DEADLINE):
         """What the guard answers. Raises LabError when it does not."""
         number = next(self.numbers)
         try:
             self.connection.send((number, *command))
-            while self.connection.poll(DEADLINE):
+            while self.connection.poll(deadline):
                 answered, answer = self.connection.recv()
                 if answered == number:  # and not an earlier call that was interrupted
                     return answer
@@ -46,7 +47,7 @@ class Link:
             self.guard.kill()
         raise LabError(
             "The process that starts and ends the members does not answer.",
-            "it was killed, and its members with it" if self.guard.poll() else f"{DEADLINE} s have passed",
+            "it was killed, and its members with it" if self.guard.poll() else f"{deadline} s have passed",
             "run the cell with actors.start() again",
         )
 
@@ -64,7 +65,7 @@ def link():
         if _link is None and get_ipython():
             get_ipython().events.register("post_run_cell", _end_if_interrupted)
         _link = Link()
-        _link.ask("reap")  # answered when it has imported what it needs
+        _link.ask("reap", deadline=STARTING)  # answered when it has imported what it needs
     return _link
 
 

@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -54,12 +55,12 @@ class Me:
             follow(self.log, consumer)
 
 
-def run(log, payload, lifeline):
+def run(log, payload, guard):
     """Runs a member's function in the process that was made for it. Does not return.
 
     A function that raises ends its process as it is: its consumers say no goodbye to their group.
     """
-    threading.Thread(target=_die_with_the_guard, args=[lifeline], daemon=True).start()
+    threading.Thread(target=_die_with, args=[guard], daemon=True).start()
     sys.stdout, sys.stderr = Prints(log, "printed"), Prints(log, "warned")
     logging.basicConfig(format="%(name)s: %(message)s")  # the client's warnings
     code = 1
@@ -83,8 +84,9 @@ def run(log, payload, lifeline):
         os._exit(code)
 
 
-def _die_with_the_guard(lifeline):
-    os.read(lifeline, 1)  # returns when the guard is gone
+def _die_with(guard):
+    while os.getppid() == guard:
+        time.sleep(0.5)
     os.killpg(0, signal.SIGKILL)
 
 

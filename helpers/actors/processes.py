@@ -1,5 +1,7 @@
 """Processes that run a function of the notebook, seen from the notebook."""
 
+import contextlib
+import os
 import signal
 import time
 import traceback
@@ -76,9 +78,9 @@ class Actors:
         self.lab, self.function, self.link = lab, function, link()
         name = lab.name(group or function.__name__)
         if name in _started:
-            _started[name].close()
+            _started[name].kill()
         _started[name] = self
-        lab.at_close.append(self.close)
+        lab.at_close.append(self.kill)
         self.group = lab.group(group) if group else None
         self.began, self.processes = time.monotonic(), []
 
@@ -115,10 +117,6 @@ class Actors:
         """SIGCONT: they go on where they stood."""
         self._signal(self._chosen(names), signal.SIGCONT, "resumed")
 
-    def close(self):
-        """Kills those that still run, whatever their state."""
-        self._signal(self._running(), signal.SIGKILL)
-
     def wait(self, assigned=None, member=None, deadline=DEADLINE, **events):
         """Waits until a condition holds, with member for this one alone. Raises LabError that says what is missing.
 
@@ -128,10 +126,14 @@ class Actors:
         if member:
             self._chosen([member], ended=True)
         until = time.monotonic() + deadline
-        while missing := self._missing(assigned, member, events):
-            if not self._running() or time.monotonic() > until:
+        while True:
+            running = self._running()
+            missing = self._missing(assigned, member, events)  # after it: the last one may have done it, and ended
+            if not missing:
+                return
+            if not running or time.monotonic() > until:
                 raise LabError(
-                    f"{f'Waited {deadline} s' if self._running() else 'Nobody is left to wait for'}: {missing}.",
+                    f"{f'Waited {deadline} s' if running else 'Nobody is left to wait for'}: {missing}.",
                     "; ".join([*(process.state() for process in self.processes), *self._coordinator()]),
                     "wait(..., deadline=20) waits longer; output(name) has what a member printed",
                 )
@@ -173,9 +175,14 @@ class Actors:
         hidden = [f"... and {len(lines) - MOST_SHOWN:,} lines more: output(name)"] if len(lines) > MOST_SHOWN else []
         for line in lines[:MOST_SHOWN] + hidden:
             print(line)
-        if self.link.guard.poll() is not None:
+        running = [process for process in self.processes if not process.end]
+        if self.link.guard.poll() is not None:  # it was killed, and those who were paused just then may not know
+            for process in running:
+                process.end = "killed"
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
             return []
-        return [process for process in self.processes if not process.end]
+        return running
 
     def _chosen(self, names, ended=False):
         """The processes of these names that run, or without names all; with ended those too that ran once."""
