@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import sys
+import sysconfig
 import threading
 import time
 import traceback
@@ -17,6 +18,7 @@ from .consumer_events import follow
 
 LOOK = 200  # ms: how often a consumer that gets no records looks whether it should stop
 MOST_LINES, LONGEST = 1000, 1000  # of what a member prints: lines, and letters of a line
+NOT_THE_LEARNERS = [Path(__file__).parent, *map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))]
 
 
 class Me:
@@ -77,11 +79,16 @@ def run(log, payload, guard):
     except BaseException as error:  # noqa: BLE001 (whatever it is, the process ends and the learner is told)
         text = "".join(traceback.format_exception_only(error)).strip()
         frames = [(f.filename, f.lineno, f.name) for f in traceback.extract_tb(error.__traceback__)]
-        log("raised", error=text, frames=[f for f in frames if Path(f[0]).parent != Path(__file__).parent])
+        log("raised", error=text, frames=[frame for frame in frames if _is_learners(frame[0])])
     finally:
         sys.stdout.end()
         sys.stderr.end()
         os._exit(code)
+
+
+def _is_learners(file):
+    """Whether a line of this file is the learner's, and neither a library's nor ours."""
+    return not any(Path(file).is_relative_to(folder) for folder in NOT_THE_LEARNERS)
 
 
 def _die_with(guard):

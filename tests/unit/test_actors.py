@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import json
 import os
 import re
 import signal
@@ -353,6 +354,18 @@ def test_a_crash_is_shown_with_the_line_of_the_learner(lab, capsys):
     assert 'raise ValueError("no such user")  # the guilty line' in shown
     assert "member.py" not in shown
     assert story(team, "anna") == ["started", "crashed"]
+
+
+def test_a_crash_in_a_library_is_shown_with_the_learners_line_only(lab, capsys):
+    def billing(me):
+        json.loads("%&!?")  # the guilty call
+
+    team = actors.start(lab, billing, ["anna"])
+    team.wait(crashed=1)
+    shown = capsys.readouterr().out
+    assert "JSONDecodeError: Expecting value" in shown
+    assert "# the guilty call" in shown
+    assert "decoder.py" not in shown
 
 
 def test_a_crash_that_was_waited_for_does_not_disturb(lab):
