@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import MemberToRemove, OffsetSpec
-from kafka.errors import KafkaError, UnknownBrokerIdError
+from kafka.errors import InvalidReplicationFactorError, KafkaError, UnknownBrokerIdError
 
 from . import broker
 from .broker import LabError
@@ -58,10 +58,8 @@ class Lab:
         topic = self.name(name)
         self._delete_topics([topic])
         settings = {key.replace("_", "."): str(value) for key, value in configs.items()}
-        self.admin.create_topics(
-            {topic: {"num_partitions": partitions, "replication_factor": replication, "configs": settings}},
-            wait_for_metadata=True,
-        )
+        wanted = {"num_partitions": partitions, "replication_factor": replication, "configs": settings}
+        wait_until(lambda: patiently(self._create, topic, wanted), f"{topic} to be created")
         places = {TopicPartition(topic, number): OffsetSpec.LATEST for number in range(partitions)}
         wait_until(lambda: patiently(self.admin.list_partition_offsets, places), f"the leaders of {topic}")
         return topic
@@ -113,6 +111,12 @@ class Lab:
             end()
         self.admin.close()
 
+    def _create(self, topic, wanted):
+        """Creates the topic, unless an attempt before has, whose answer was lost."""
+        if topic not in self.admin.list_topics():
+            self.admin.create_topics({topic: wanted}, wait_for_metadata=True)
+        return True
+
     def _delete_topics(self, topics):
         """Deletes those that exist and waits until the broker has forgotten them."""
         present = set(topics) & set(self.admin.list_topics())
@@ -143,6 +147,10 @@ def patiently(question, *arguments):
     try:
         return question(*arguments)
     except UnknownBrokerIdError:  # a leader is still being elected
+        return False
+    except InvalidReplicationFactorError as error:  # a busy broker's session has run out for a moment
+        if "fenced" not in str(error):
+            raise
         return False
     except KafkaError as error:
         if not error.retriable:

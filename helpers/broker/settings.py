@@ -43,7 +43,7 @@ def server_properties(node_id, ports, controller_ports):
         "share.coordinator.state.topic.num.partitions": 5,
     }
     if brokers == 1:
-        settings |= {"broker.session.timeout.ms": 500, "broker.heartbeat.interval.ms": 100}
+        settings |= {"broker.session.timeout.ms": 800, "broker.heartbeat.interval.ms": 100}
     else:
         settings |= {"broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500}
     for topic in INTERNAL_TOPICS:

@@ -13,7 +13,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from helpers.broker import LabError, embedded
-from helpers.lab import wait_until
+from helpers.lab import patiently, wait_until
 
 
 def processes():
@@ -124,6 +124,7 @@ def test_a_copy_of_the_folder_does_not_own_the_broker(home, tmp_path, monkeypatc
 
 def test_three_brokers_survive_the_loss_of_one(home):
     cluster = embedded.start(3)
+    wait_until(lambda: patiently(registered, cluster) == 3, "three brokers to be registered")
     create(cluster.bootstrap, "safe", replication=3)
     produce(cluster.bootstrap, "safe", b"before")
     with KafkaAdminClient(bootstrap_servers=cluster.bootstrap) as admin:
@@ -139,6 +140,12 @@ def test_three_brokers_survive_the_loss_of_one(home):
     assert read(cluster.bootstrap, "safe") == [b"before", b"during"]
     assert embedded.stop() == 3
     assert processes() == []
+
+
+def registered(cluster):
+    """How many brokers the cluster's metadata name."""
+    with KafkaAdminClient(bootstrap_servers=cluster.bootstrap) as admin:
+        return len(admin.describe_cluster()["brokers"])
 
 
 def new_controller(node):

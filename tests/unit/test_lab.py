@@ -11,7 +11,11 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
-from kafka.errors import CoordinatorLoadInProgressError, TopicAuthorizationFailedError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    InvalidReplicationFactorError,
+    TopicAuthorizationFailedError,
+)
 
 from helpers.broker import LabError, embedded
 from helpers.broker.settings import as_properties, server_properties
@@ -223,3 +227,23 @@ def test_two_notebooks_at_once_do_not_disturb_each_other(home):
     both = [subprocess.Popen([*line, name], stderr=subprocess.PIPE, text=True) for name in ("one", "two")]
     assert [(process.communicate(timeout=60)[1], process.returncode) for process in both] == [("", 0), ("", 0)]
     assert len(embedded.clusters()) == 1
+
+
+def test_a_topic_waits_for_a_broker_that_is_fenced_for_a_moment(lab, monkeypatch):
+    answers = iter([InvalidReplicationFactorError("All brokers are currently fenced."), None])
+    create = lab.admin.create_topics
+
+    def busy(*arguments, **settings):
+        if error := next(answers):
+            raise error
+        return create(*arguments, **settings)
+
+    monkeypatch.setattr(lab.admin, "create_topics", busy)
+    assert end_offset(lab, lab.topic("orders")) == 0
+
+
+def test_more_copies_than_brokers_are_refused_at_once(lab):
+    start = time.monotonic()
+    with pytest.raises(InvalidReplicationFactorError):
+        lab.topic("orders", replication=3)
+    assert time.monotonic() - start < 5
