@@ -3,6 +3,7 @@
 import itertools
 import os
 import pickle
+import shutil
 import socket
 import subprocess
 import sys
@@ -64,6 +65,8 @@ def link():
     if _link is None or _link.guard.poll() is not None:
         if _link is None and get_ipython():
             get_ipython().events.register("post_run_cell", _end_if_interrupted)
+        if _link:
+            shutil.rmtree(_link.folder, ignore_errors=True)  # the guard that was killed could not
         _link = Link()
         _link.ask("reap", deadline=STARTING)  # answered when it has imported what it needs
     return _link

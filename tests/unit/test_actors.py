@@ -619,6 +619,7 @@ def test_members_die_with_the_guard_and_the_next_start_makes_a_new_one(lab):
     gone(processes[1])
     again = actors.start(lab, lambda me: me.log("hello"), ["anna"])
     again.wait(hello=1, deadline=20)
+    assert not team.link.folder.exists()
 
 
 def test_members_are_out_of_reach_of_ctrl_c(lab):
