@@ -1,6 +1,6 @@
 """The exercises: a module for each chapter, which defines EXERCISES."""
 
-from . import consumers, first, partitions, producers
+from . import consumers, first, groups, partitions, producers
 
-CHAPTERS = [first, producers, partitions, consumers]
+CHAPTERS = [first, producers, partitions, consumers, groups]
 EXERCISES = [exercise for chapter in CHAPTERS for exercise in chapter.EXERCISES]

@@ -1,0 +1,591 @@
+"""Exercises on consumer groups."""
+
+import json
+import time
+from collections import Counter
+
+from ... import observe
+from ...observe.ask import ask
+from ..broker_state import commit, committed, ends, listed, records, send
+from ..exercise import Exercise, Incorrect, NotAttempted
+
+PATIENCE = 6  # seconds: auto commit comes every five
+FAST = '"heartbeat_interval_ms": 100, "session_timeout_ms": 1500, "auto_offset_reset": "earliest"'
+
+
+def end_members(lab):
+    """Ends all that was started on this lab: who still runs would join the exercise's group again."""
+    for end in lab.at_close:
+        end()
+
+
+def fresh(lab, topic, group, rows, partitions, **configs):
+    """Makes an exercise's topic with its records, and its group; returns the topic's name."""
+    end_members(lab)
+    lab.group(group)
+    name = lab.topic(topic, partitions=partitions, **configs)
+    send(lab, name, rows)
+    return name
+
+
+def owners(lab, name):
+    """[(member, its partitions)] of a group that has settled; NotAttempted for one without members."""
+    group = lab.name(name)
+    described = eventually(
+        lambda: ask(lab, lambda admin: admin.describe_groups([group])[group]),
+        lambda found: found["group_state"] in ("Stable", "Empty", "Dead"),
+    )
+    if not described["members"]:
+        raise NotAttempted(f"the group {name} has no members")
+    found = observe.members(lab, group)
+    return [(member, sum(map(len, mine["partitions"]))) for member, mine in found.groupby("member")]
+
+
+def eventually(look, settled):
+    """What look() returns as soon as it is settled, or after PATIENCE."""
+    until = time.monotonic() + PATIENCE
+    while not settled(found := look()) and time.monotonic() < until:
+        time.sleep(0.1)
+    return found
+
+
+def lag(lab, topic, group):
+    """{partition: lag}; what nobody has committed counts from 0."""
+    now = committed(lab, topic, group)
+    return {number: end - now.get(number, 0) for number, end in ends(lab, topic).items()}
+
+
+def told_by(team):
+    """The timeline of what actors.start returned; Incorrect for anything else."""
+    if not hasattr(team, "timeline"):
+        raise Incorrect(f"team is {team!r}", "what actors.start returned", "team = actors.start(lab, ...)")
+    return team.timeline()
+
+
+# ---- one-idle ------------------------------------------------------------------------------------------------------
+
+
+def check_one_idle(lab):
+    topic = lab.name("tickets")
+    records(lab, topic)
+    found = owners(lab, "desk")
+    idle = [member for member, number in found if not number]
+    seen = f"{len(found)} members, idle: {listed(idle) or 'nobody'}"
+    described = observe.members(lab, lab.name("desk"))
+    if wrong := sorted(set(described["topic"].dropna()) - {topic}):
+        raise Incorrect(
+            f"the group reads {listed(wrong)}", f"it reads {topic}", "subscribe to `topic`, and to no other"
+        )
+    if len(idle) != 1:
+        advice = "one member more than partitions" if not idle else "fewer members: stop() one that idles"
+        raise Incorrect(seen, "exactly one idle member", advice)
+    return f"{seen}; the partitions are with {listed(member for member, number in found if number)}"
+
+
+ONE_IDLE = Exercise(
+    id="one-idle",
+    chapter="groups",
+    text="""
+        **Exactly one idle.** `topic` has three partitions. Start a group `desk` on it in which exactly one member owns
+        nothing. Use `actors.start`, and let the members run.
+    """,
+    prepare=lambda lab: fresh(lab, "tickets", "desk", [], 3),
+    check=check_one_idle,
+    hints=[
+        "A partition has one owner. How many owners do three partitions have at most?",
+        "Wait with team.wait(assigned=3), so that the group has settled before you check.",
+        'actors.start(lab, desk, group="desk", members=[...]) with four names.',
+    ],
+    reference=f"""
+        from helpers import actors
+        from kafka import KafkaConsumer
+
+
+        def desk(me):
+            settings = {{{FAST}, **me.client}}
+            consumer = KafkaConsumer(topic, group_id=me.group, client_id=me.name, **settings)
+            for _ in me.records(consumer):
+                pass
+
+
+        team = actors.start(lab, desk, group="desk", members=["anna", "ben", "cho", "dan"])
+        team.wait(assigned=3, joined=4, deadline=20)
+    """,
+    wrong={},
+)
+
+
+def desk(members, topic="topic", joined=None):
+    """Source code that starts the group desk."""
+    return f"""
+        from helpers import actors
+        from kafka import KafkaConsumer
+
+        def desk(me):
+            settings = {{{FAST}, **me.client}}
+            consumer = KafkaConsumer({topic}, group_id=me.group, client_id=me.name, **settings)
+            for _ in me.records(consumer):
+                pass
+
+        other = lab.topic("other")
+        team = actors.start(lab, desk, group="desk", members={members!r})
+        team.wait(joined={len(members)}, deadline=20)
+    """
+
+
+ONE_IDLE.wrong.update(
+    {
+        "as-many-as-partitions": (desk(["anna", "ben", "cho"]), "one member more than partitions"),
+        "two-idle": (desk(["anna", "ben", "cho", "dan", "eve"]), "fewer members"),
+        "another-topic": (desk(["anna", "ben"], "other"), "subscribe to `topic`"),
+    }
+)
+
+# ---- back-in-time --------------------------------------------------------------------------------------------------
+
+NEW_YEAR, MINUTE = 1767225600000, 60_000
+SINCE = 6
+
+
+def make_gauges(lab):
+    rows = [
+        {"partition": p, "value": b"%d" % n, "timestamp_ms": NEW_YEAR + n * MINUTE // (p + 1)}
+        for p in range(2)
+        for n in range(10 * (p + 1))  # one a minute in partition 0, two in partition 1
+    ]
+    topic = fresh(lab, "gauges", "auditors", rows, 2, retention_ms=-1)
+    commit(lab, topic, lab.name("auditors"), ends(lab, topic))
+    return topic
+
+
+def check_back_in_time(lab):
+    topic = lab.name("gauges")
+    records(lab, topic)
+    now, end = committed(lab, topic, lab.name("auditors")), ends(lab, topic)
+    right = {number: SINCE * (number + 1) for number in end}
+    if now == end:
+        raise NotAttempted("the group auditors is at the end of both partitions")
+    if now == right:
+        return f"the group goes on at minute {SINCE} in both partitions: offsets {listed(right.values())}"
+    advice = "OffsetTimestamp(milliseconds) for both partitions: lab.admin.reset_group_offsets(group, {place: ...})"
+    if now.get(1) == end[1] or now.get(0) == end[0]:
+        advice = "a partition stands where it was: reset both"
+    elif now.get(0) == right[0]:
+        advice = "partition 1 has two readings a minute: a time, and not an offset, is the same in both"
+    elif set(now.values()) == {0}:
+        advice = "that is the beginning: a time in seconds lies long before the first reading, too"
+    raise Incorrect(f"committed: {now}", f"in each partition the first reading of minute {SINCE} or later", advice)
+
+
+BACK_IN_TIME = Exercise(
+    id="back-in-time",
+    chapter="groups",
+    text=f"""
+        **Back in time.** `topic` holds readings since `{NEW_YEAR:_}` milliseconds, the beginning of minute 0. Partition
+        0 has one a minute, partition 1 has two. The group `lab.name("auditors")` has no members, and has read all.
+        Move it so that it goes on, in both partitions, at minute {SINCE}.
+    """,
+    prepare=make_gauges,
+    check=check_back_in_time,
+    hints=[
+        "lab.admin.reset_group_offsets(group, {TopicPartition(topic, 0): where, ...}) moves an empty group.",
+        "where may be OffsetTimestamp(milliseconds), from kafka.admin.",
+        f"Minute {SINCE} begins at {NEW_YEAR:_} + {SINCE} * 60_000. Give it for both partitions.",
+    ],
+    reference=f"""
+        from kafka import TopicPartition
+        from kafka.admin import OffsetTimestamp
+
+        minute = OffsetTimestamp({NEW_YEAR:_} + {SINCE} * 60_000)
+        places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+        lab.admin.reset_group_offsets(lab.name("auditors"), dict.fromkeys(places, minute))
+    """,
+    wrong={
+        "one-partition": (
+            f"""
+            from kafka import TopicPartition
+            from kafka.admin import OffsetTimestamp
+            minute = OffsetTimestamp({NEW_YEAR:_} + {SINCE} * 60_000)
+            lab.admin.reset_group_offsets(lab.name("auditors"), {{TopicPartition(topic, 0): minute}})
+            """,
+            "reset both",
+        ),
+        "an-offset": (
+            f"""
+            from kafka import TopicPartition
+            places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+            lab.admin.reset_group_offsets(lab.name("auditors"), dict.fromkeys(places, {SINCE}))
+            """,
+            "two readings a minute",
+        ),
+        "seconds": (
+            f"""
+            from kafka import TopicPartition
+            from kafka.admin import OffsetTimestamp
+            minute = OffsetTimestamp({NEW_YEAR:_} // 1000 + {SINCE} * 60)
+            places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+            lab.admin.reset_group_offsets(lab.name("auditors"), dict.fromkeys(places, minute))
+            """,
+            "a time in seconds",
+        ),
+        "a-minute-late": (
+            f"""
+            from kafka import TopicPartition
+            from kafka.admin import OffsetTimestamp
+            minute = OffsetTimestamp({NEW_YEAR:_} + {SINCE + 1} * 60_000)
+            places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+            lab.admin.reset_group_offsets(lab.name("auditors"), dict.fromkeys(places, minute))
+            """,
+            "committed: {0: 7, 1: 14}",
+        ),
+    },
+)
+
+# ---- take-over -----------------------------------------------------------------------------------------------------
+
+SOON = 5  # seconds
+
+
+def check_take_over(lab, team):
+    topic = lab.name("doors")
+    records(lab, topic)
+    told = told_by(team)
+    killed = told[told["event"] == "killed"]
+    if killed.empty:
+        left = told[told["event"] == "left"]["member"]
+        said = f"{listed(left)} left, and said goodbye" if len(left) else "nobody was killed"
+        raise Incorrect(said, "one member killed, who can say nothing", "team.kill(name)")
+    dead, moment = killed["member"].iloc[0], killed["t"].iloc[0]
+    had = told[(told["member"] == dead) & (told["event"] == "assigned") & (told["t"] < moment)]
+    if not any(had["partitions"].str.len()):
+        raise Incorrect(
+            f"{dead} was killed, and owned nothing", "a member that owned partitions", "wait before you kill"
+        )
+    found = owners(lab, "guards")
+    if len(found) != 1:
+        raise Incorrect(
+            f"the group has {len(found)} members: {listed(member for member, _ in found)}",
+            "one, who owns all four partitions",
+            "the coordinator waits session_timeout_ms for the dead, 45 seconds by default; and wait for the take-over",
+        )
+    [(heir, number)] = found
+    if number != 4 or heir == dead:
+        raise Incorrect(f"{heir} owns {number} partitions", "the one who lives owns all four", "one group, one `topic`")
+    taken = told[(told["member"] == heir) & (told["event"] == "assigned") & (told["t"] > moment)]["t"].max()
+    if not taken - moment < SOON:
+        raise Incorrect(
+            f"it took {taken - moment:.0f} s", f"less than {SOON} s", "a lower session_timeout_ms (1000 is the least)"
+        )
+    return f"{dead} was killed, and {heir} owns all four partitions within {SOON} s"
+
+
+TAKE_OVER = Exercise(
+    id="take-over",
+    chapter="groups",
+    text=f"""
+        **Take over.** `topic` has four partitions. Start a group `guards` with the members `anna` and `ben`, wait until
+        both own something, and kill one of them with signal 9. Within {SOON} seconds the other must own all four. Put
+        what `actors.start` returned into `team`.
+    """,
+    prepare=lambda lab: fresh(lab, "doors", "guards", [], 4),
+    answers=["team"],
+    start="team = ...  # your code",
+    check=check_take_over,
+    hints=[
+        "A killed member says nothing: the coordinator waits session_timeout_ms for its heartbeat.",
+        "session_timeout_ms=1500, with heartbeat_interval_ms=100, in the settings of the consumer.",
+        'team.kill("ben"), and then team.wait(assigned=4) waits until the other owns all.',
+    ],
+    reference=f"""
+        from helpers import actors
+        from kafka import KafkaConsumer
+
+
+        def guard(me):
+            settings = {{{FAST}, **me.client}}
+            consumer = KafkaConsumer(topic, group_id=me.group, client_id=me.name, **settings)
+            for _ in me.records(consumer):
+                pass
+
+
+        team = actors.start(lab, guard, group="guards", members=["anna", "ben"])
+        team.wait(assigned=4, member=None, joined=2, deadline=20)
+        team.kill("ben")
+        team.wait(assigned=4, deadline=20)
+    """,
+    wrong={},
+)
+
+
+def guards(then, settings=FAST, members=("anna", "ben")):
+    """Source code that starts the group guards, and does something then."""
+    return f"""
+        from helpers import actors
+        from kafka import KafkaConsumer
+
+        def guard(me):
+            settings = {{{settings}, **me.client}}
+            consumer = KafkaConsumer(topic, group_id=me.group, client_id=me.name, **settings)
+            for _ in me.records(consumer):
+                pass
+
+        team = actors.start(lab, guard, group="guards", members={list(members)!r})
+        team.wait(assigned=4, joined={len(members)}, deadline=20)
+        {then}
+    """
+
+
+TAKE_OVER.wrong.update(
+    {
+        "a-long-session": (
+            guards('team.kill("ben")', '"heartbeat_interval_ms": 100'),
+            "the group has 2 members: anna, ben",
+        ),
+        "a-goodbye": (guards('team.stop("ben"); team.wait(assigned=4, deadline=20)'), "ben left, and said goodbye"),
+        "nobody-dies": (guards("pass"), "nobody was killed"),
+        "slow": (
+            guards(
+                'team.kill("ben"); team.wait(assigned=4, deadline=20)',
+                '"heartbeat_interval_ms": 100, "session_timeout_ms": 8000',
+            ),
+            f"less than {SOON} s",
+        ),
+        "no-team": ('team = "anna"', "what actors.start returned"),
+    }
+)
+
+# ---- both-topics ---------------------------------------------------------------------------------------------------
+
+
+def make_both(lab):
+    rows = [{"partition": n % 2, "value": b"%d" % n} for n in range(20)]
+    letters = lab.topic("letters", partitions=2)
+    send(lab, letters, rows)
+    return fresh(lab, "bills", "office", rows, 2)
+
+
+def check_both_topics(lab, team):
+    topics = [lab.name("bills"), lab.name("letters")]
+    for topic in topics:
+        records(lab, topic)
+    told = told_by(team)
+    found = owners(lab, "office")
+    if len(found) != 4:
+        raise Incorrect(f"the group has {len(found)} members", "four", 'members=["anna", "ben", "cho", "dan"]')
+    unread = set(topics) - set(observe.members(lab, lab.name("office"))["topic"])
+    if unread:
+        raise Incorrect(f"nobody reads {listed(unread)}", "both topics", "KafkaConsumer takes several topics")
+    if idle := [member for member, number in found if not number]:
+        advice = "range deals out each topic for itself; roundrobin takes all partitions together"
+        raise Incorrect(f"idle: {listed(idle)}", "four members, each with one partition", advice)
+    mine = told[told["event"] == "handled"]
+    places = [
+        f"{topic} {partition}-{offset}"
+        for topic, [partition], offset in mine[["topic", "partitions", "offset"]].itertuples(index=False)
+    ]
+    if len(set(places)) != 40:
+        advice = 'auto_offset_reset="earliest", since the group has committed nothing; and wait(handled=40)'
+        raise Incorrect(f"{len(set(places))} of the 40 records were handled", "all of them", advice)
+    behind = eventually(lambda: [sum(lag(lab, topic, lab.name("office")).values()) for topic in topics], no_lag)
+    if not no_lag(behind):
+        raise Incorrect(f"a lag of {listed(behind)}", "a lag of 0 in both", "what is handled must be committed too")
+    again = sum(number - 1 for number in Counter(places).values())
+    return f"four members with one partition each, 40 records handled, {again} of them again, a lag of 0"
+
+
+def no_lag(behind):
+    return not any(behind)
+
+
+def office(subscribed="topic, letters", assignor="RoundRobinPartitionAssignor", more="", wait="handled=40"):
+    """Source code that starts the group office."""
+    return f"""
+        from helpers import actors
+        from kafka import KafkaConsumer
+        from kafka.coordinator.assignors.range import RangePartitionAssignor
+        from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+
+        letters = lab.name("letters")
+
+        def office(me):
+            settings = {{{FAST}, "auto_commit_interval_ms": 200, {more} **me.client}}
+            settings["partition_assignment_strategy"] = [{assignor}]
+            consumer = KafkaConsumer({subscribed}, group_id=me.group, client_id=me.name, **settings)
+            for _ in me.records(consumer):
+                pass
+
+        team = actors.start(lab, office, group="office", members=["anna", "ben", "cho", "dan"])
+        team.wait(joined=4, {wait}, deadline=20)
+    """
+
+
+BOTH_TOPICS = Exercise(
+    id="both-topics",
+    chapter="groups",
+    text="""
+        **Two topics, nobody idle.** `topic` and `lab.name("letters")` have two partitions each, with twenty records in
+        all. Start a group `office` with four members that reads both topics. Each member must own one partition, all
+        forty records must be handled, and the lag must come to 0. Put what `actors.start` returned into `team`.
+    """,
+    prepare=make_both,
+    answers=["team"],
+    start="team = ...  # your code",
+    check=check_both_topics,
+    hints=[
+        'KafkaConsumer(topic, lab.name("letters"), ...) subscribes to both; inside the function there is no lab.',
+        "Which assignor deals out the partitions of all topics together?",
+        "partition_assignment_strategy=[RoundRobinPartitionAssignor], and a low auto_commit_interval_ms.",
+    ],
+    reference=office(),
+    wrong={
+        "range": (office(assignor="RangePartitionAssignor"), "idle: cho, dan"),
+        "one-topic": (office(subscribed="topic", wait="handled=20"), "nobody reads groups-letters"),
+        "latest": (office(more='"auto_offset_reset": "latest",', wait="assigned=4"), "0 of the 40 records"),
+        "never-commits": (office(more='"enable_auto_commit": False,'), "what is handled must be committed too"),
+    },
+)
+
+# ---- keep-order ----------------------------------------------------------------------------------------------------
+
+POISON = b"%&!?"
+CHARGES = {
+    0: ["ada-0", "ada-1", "ben-0", "ada-poison", "ben-1", "ada-3", "ben-2"],
+    1: ["cho-0", "dan-poison", "cho-1", "dan-1", "cho-2", "eve-0", "dan-2"],
+}
+SETTLED = {"ada": ["0", "1"], "ben": ["0", "1", "2"], "cho": ["0", "1", "2"], "dan": [], "eve": ["0"]}
+ASIDE = {"ada": ["poison", "3"], "ben": [], "cho": [], "dan": ["poison", "1", "2"], "eve": []}
+
+
+def make_charges(lab):
+    rows = []
+    for partition, names in CHARGES.items():
+        for user, number in (name.split("-") for name in names):
+            good = json.dumps({"user": user, "number": number}).encode()
+            value = POISON if number == "poison" else good
+            rows.append({"partition": partition, "key": user.encode(), "value": value})
+    lab.topic("settled")
+    lab.topic("aside")
+    return fresh(lab, "charges", "cashiers", rows, 2)
+
+
+def by_user(lab, name):
+    """{user: the numbers of the user's records, in the topic's order}."""
+    found = {user: [] for user in SETTLED}
+    for row in records(lab, lab.name(name)).itertuples():
+        try:
+            number = json.loads(row.value)["number"]
+        except (ValueError, TypeError, KeyError):
+            number = "poison" if row.value == POISON.decode() else str(row.value)
+        found.setdefault(row.key, []).append(number)
+    return found
+
+
+def check_keep_order(lab):
+    topic, group = lab.name("charges"), lab.name("cashiers")
+    records(lab, topic)
+    settled, aside = by_user(lab, "settled"), by_user(lab, "aside")
+    if not any([*settled.values(), *aside.values(), committed(lab, topic, group)]):
+        raise NotAttempted("settled and aside are empty, and the group cashiers has committed nothing")
+    expected = "each charge once, in settled or in aside, in the order of its user"
+    everything = Counter((user, number) for found in (settled, aside) for user in found for number in found[user])
+    named = {(user, number) for user in SETTLED for number in SETTLED[user] + ASIDE[user]}
+    if lost := sorted(f"{user}-{number}" for user, number in named if (user, number) not in everything):
+        advice = "who does not settle a record puts it aside, and waits for the broker's answer before the commit"
+        raise Incorrect(f"neither settled nor aside: {listed(lost)}", expected, advice)
+    if foreign := sorted(f"{user}-{number}" for user, number in set(everything) - named):
+        raise Incorrect(
+            f"nobody asked for {listed(foreign)}", expected, "send record.key and record.value as they came"
+        )
+    if poison := [user for user in settled if "poison" in settled[user]]:
+        raise Incorrect(
+            f"settled, and no JSON: a record of {listed(poison)}", expected, "json.loads(record.value) first"
+        )
+    if twice := sorted(f"{user}-{number}" for (user, number), n in everything.items() if n > 1):
+        advice = 'begin afresh: practice.task("keep-order", lab), and commit after each record'
+        raise Incorrect(f"more than once: {listed(twice)}", expected, advice)
+    if late := [f"{user}-{n}" for user in ASIDE for n in ASIDE[user] if n in settled[user]]:
+        advice = "when a record of a user is aside, all that follow of this user go there too"
+        raise Incorrect(f"settled, while an earlier one of the user is aside: {listed(late)}", expected, advice)
+    if early := [f"{user}-{n}" for user in SETTLED for n in SETTLED[user] if n in aside[user]]:
+        advice = "only users with a poison record wait, from that record on"
+        raise Incorrect(f"aside without need: {listed(early)}", expected, advice)
+    if (settled, aside) != (SETTLED, ASIDE):
+        raise Incorrect(f"settled {settled}, aside {aside}", expected, "send in the order in which you read")
+    behind = eventually(lambda: sum(lag(lab, topic, group).values()), lambda found: not found)
+    if behind:
+        raise Incorrect(f"a lag of {behind}", "a lag of 0", "commit what is settled, and what is aside")
+    return f"{sum(map(len, SETTLED.values()))} settled, {sum(map(len, ASIDE.values()))} aside, every user in order"
+
+
+def cashier(poison, good, after="consumer.commit()"):
+    """Source code of a member: what it does with a record that is no JSON, with one that is, and afterwards."""
+    return f"""
+        import json
+
+        from helpers import actors
+        from kafka import KafkaConsumer, KafkaProducer
+
+        settled, aside = lab.name("settled"), lab.name("aside")
+
+
+        def cashier(me):
+            settings = {{{FAST}, "enable_auto_commit": False, **me.client}}
+            consumer = KafkaConsumer(topic, group_id=me.group, client_id=me.name, **settings)
+            producer, waiting = KafkaProducer(**me.client), set()
+
+            def put(where, record):
+                producer.send(where, key=record.key, value=record.value).get(timeout=10)
+
+            for record in me.records(consumer):
+                try:
+                    json.loads(record.value)
+                    {good}
+                except ValueError:
+                    {poison}
+                {after}
+
+
+        team = actors.start(lab, cashier, group="cashiers", members=["anna"])
+        team.wait(handled=14, deadline=20)
+        team.stop()
+    """
+
+
+PARK = "put(aside, record)"
+PARK_USER = "waiting.add(record.key); put(aside, record)"
+KEEP = "put(aside if record.key in waiting else settled, record)"
+
+KEEP_ORDER = Exercise(
+    id="keep-order",
+    chapter="groups",
+    text="""
+        **Poison, and order.** `topic` has two partitions with fourteen charges. The key is the user, the value is JSON;
+        two are not JSON. Start a group `cashiers` that brings every record, key and value as they are, into one of two
+        topics: `lab.name("settled")`, or `lab.name("aside")` for what is no JSON. When a record of a user is aside, all
+        later ones of **this user** must go there too; the others go on. Each record once, and a lag of 0 at the end.
+    """,
+    prepare=make_charges,
+    check=check_keep_order,
+    hints=[
+        "A partition has one owner, and all records of a user are in one partition: a set of users will do.",
+        "try json.loads(record.value); on ValueError remember record.key, and put the record aside.",
+        "producer.send(...).get(timeout=10) before consumer.commit(): what is committed never comes again.",
+    ],
+    reference=cashier(PARK_USER.replace("; ", "\n                    "), KEEP),
+    wrong={
+        "skips": (cashier("pass", "put(settled, record)"), "neither settled nor aside: ada-poison, dan-poison"),
+        "parks-the-record-only": (cashier(PARK, "put(settled, record)"), "go there too"),
+        "parks-everybody": (
+            cashier(
+                "waiting.add(1); put(aside, record)",
+                "put(aside if waiting else settled, record)",
+            ),
+            "aside without need",
+        ),
+        "settles-all": (cashier("put(settled, record)", "put(settled, record)"), "settled, and no JSON"),
+        "never-commits": (cashier(PARK_USER, KEEP, "pass"), "a lag of 14"),
+        "twice": (cashier(PARK_USER, f"{KEEP}; {KEEP}"), "more than once"),
+    },
+)
+
+EXERCISES = [ONE_IDLE, BACK_IN_TIME, TAKE_OVER, BOTH_TOPICS, KEEP_ORDER]
