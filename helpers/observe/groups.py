@@ -1,6 +1,7 @@
 """Consumer groups: their state, and who owns which partition."""
 
 import pandas as pd
+from kafka.errors import CoordinatorNotAvailableError
 
 from ..lab import LabError
 from .ask import ask, check_name
@@ -18,10 +19,15 @@ def group_state(lab, group):
 
 
 def find_group(admin, group):
-    """What group_state returns. Each group is listed by one broker, its coordinator."""
-    for broker in admin.describe_cluster()["brokers"]:
-        if broker.get("is_fenced"):
-            continue
+    """What group_state returns. Each group is listed by one broker, its coordinator.
+
+    While every broker is fenced, as the only one can be for a moment when the machine is busy, CoordinatorNotAvailable
+    is raised, and ask() asks again.
+    """
+    awake = [broker for broker in admin.describe_cluster()["brokers"] if not broker.get("is_fenced")]
+    if not awake:
+        raise CoordinatorNotAvailableError("every broker is fenced")
+    for broker in awake:
         for listed in admin.list_groups([broker["broker_id"]]):
             if listed["group_id"] == group:
                 return {

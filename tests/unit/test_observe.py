@@ -390,6 +390,21 @@ def test_members_and_state_of_a_group(lab):
     assert observe.group_state(lab, group)["state"] == "Empty"
 
 
+def test_a_group_is_asked_for_again_while_the_only_broker_is_fenced(lab, monkeypatch):
+    topic, group = lab.topic("orders"), lab.group("billing")
+    with member(lab, topic, group, "ben") as ben:
+        wait_until(lambda: ben.poll(100) == {} and ben.assignment(), "the assignment")
+        describe, looks = KafkaAdminClient.describe_cluster, []
+
+        def busy(admin):
+            looks.append(describe(admin))
+            return {"brokers": [{"broker_id": 1, "is_fenced": len(looks) < 3}]}
+
+        monkeypatch.setattr(KafkaAdminClient, "describe_cluster", busy)
+        assert observe.group_state(lab, group)["state"] == "Stable"
+        assert len(looks) == 3
+
+
 def test_an_idle_member_is_seen(lab):
     topic, group = lab.topic("orders"), lab.group("billing")
     with member(lab, topic, group, "zoe") as zoe, member(lab, topic, group, "ann") as ann:
