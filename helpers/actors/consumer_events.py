@@ -31,6 +31,7 @@ def follow(log, consumer):
 
     async def logged_join():
         nonlocal generation
+        coordinator.request_rejoin()  # else a leader that rejoins for new partitions forgets it, once a poll() is over
         if consumer.group_metadata().generation_id < 0 and generation is not None:
             log("joining")
             generation = None

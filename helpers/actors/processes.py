@@ -139,6 +139,11 @@ class Actors:
                 )
             time.sleep(0.02)
 
+    def count(self, event, member=None):
+        """How often an event has happened since the start, with member to this one alone."""
+        self._running()
+        return self._counted(member)[event]
+
     def timeline(self):
         """What happened, as a DataFrame by time, one row an event.
 
@@ -217,8 +222,11 @@ class Actors:
             missing.append(f"{owned} of {assigned} partitions assigned")
         elif assigned is not None and len({process.generation for process in active}) > 1:
             missing.append("not all are in the same generation")
-        seen = Counter(e["event"] for p in self.processes if member in (None, p.name) for e in p.events)
+        seen = self._counted(member)
         return ", ".join(missing + [f"{seen[name]} of {n} {name}" for name, n in events.items() if seen[name] < n])
+
+    def _counted(self, member):
+        return Counter(e["event"] for p in self.processes if member in (None, p.name) for e in p.events)
 
     def _coordinator(self):
         """What the coordinator says of the group, if there is one."""

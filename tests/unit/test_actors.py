@@ -195,6 +195,31 @@ def test_added_partitions_are_shared_too(lab):
     team.wait(assigned=5, deadline=20)
 
 
+def test_a_leader_that_rejoins_for_new_partitions_does_not_forget_that_it_does(lab):
+    topic = lab.topic("orders", partitions=2)
+
+    def billing(me):
+        consumer = KafkaConsumer(topic, group_id=me.group, metadata_max_age_ms=300, **CONSUMER, **me.client)
+        coordinator = consumer._coordinator
+        deal = coordinator._perform_assignment
+
+        def noted(*arguments):
+            answer = deal(*arguments)
+            me.log("dealt", remembers=coordinator.need_rejoin())
+            return answer
+
+        coordinator._perform_assignment = noted
+        for _ in me.records(consumer):
+            pass
+
+    team = actors.start(lab, billing, ["anna"], group="billing")
+    team.wait(assigned=2)
+    lab.admin.create_partitions({topic: 5})
+    team.wait(assigned=5)
+    told = team.timeline()
+    assert [detail["remembers"] for detail in told[told.event == "dealt"].detail] == [True, True]
+
+
 # ---- zombies and slow members --------------------------------------------------------------------------------------
 
 
@@ -325,6 +350,8 @@ def test_an_actor_needs_no_group_and_logs_events_of_its_own(lab):
     team.wait(hello=1, returned=1, deadline=20)
     team.stop()
     told = team.timeline()
+    assert team.count("paid") == team.count("paid", "one") == (told.event == "paid").sum() >= 3
+    assert (team.count("started"), team.count("started", "two"), team.count("paid", "two")) == (2, 1, 0)
     assert told[told.event == "paid"].detail.iloc[0] == {"user": "지우", "amount": 3}
     assert told[told.event == "hello"].detail.iloc[0] == {"group": None, "name": "two"}
     assert story(team, "one", ["stopping", "left"]) == ["stopping", "left"]
