@@ -1,0 +1,435 @@
+"""Exercises on rebalances. The answers are teams of actors, and the group's coordinator says what became of them."""
+
+import subprocess
+import sys
+import time
+
+from ... import observe
+from ...observe.ask import ask
+from ..broker_state import commit, committed, listed, send
+from ..exercise import Exercise, Incorrect, NotAttempted
+
+PATIENCE = 6  # seconds for a group to settle
+
+
+def group_now(lab, group):
+    """(state, {client_id: number of partitions}, [member_id]) as the coordinator has it."""
+    described = ask(lab, lambda admin: admin.describe_groups([group])[group])
+    owned = {}
+    for member in described["members"]:
+        assigned = (member["member_assignment"] or {}).get("assigned_partitions", [])
+        owned[member["client_id"]] = sum(len(one["partitions"]) for one in assigned)
+    return described["group_state"], owned, [member["member_id"] for member in described["members"]]
+
+
+def becomes(condition, seconds=PATIENCE):
+    """Seconds until the condition holds; None if it does not within the time."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        if condition():
+            return time.monotonic() - begin
+        time.sleep(0.05)
+    return None
+
+
+def check_team(team):
+    if not all(hasattr(team, name) for name in ("add", "kill", "stop", "timeline")):
+        raise Incorrect(f"team is {team!r}", "what actors.start() returns", "team = actors.start(lab, billing, [...])")
+
+
+def check_two(lab, group, team):
+    """Raises Incorrect unless ann and ben share the four partitions."""
+    check_team(team)
+    if becomes(lambda: share(lab, group, team)) is None:
+        state, owned, _ = group_now(lab, group)
+        said = [line for name in ("ann", "ben") if name in names(team) for line in team.output(name).splitlines()]
+        raised = next((line for line in said if "Error" in line), "nothing")
+        raise Incorrect(
+            f"the group is {state}, with {listed(sorted(owned)) or 'no member'}; a member said: {raised[:120]}",
+            "ann and ben with two partitions each",
+            'start both: actors.start(lab, billing, ["ann", "ben"], group=...), and look at team.output("ann")',
+        )
+
+
+def share(lab, group, team):
+    """Whether ann and ben, as they run now, are the members of the group, with two partitions each."""
+    told = team.timeline()
+    last = told[told.event.isin(["started", "joined"])].groupby("member").event.last().to_dict()
+    settled = group_now(lab, group)[:2] == ("Stable", {"ann": 2, "ben": 2})
+    return settled and last == {"ann": "joined", "ben": "joined"}
+
+
+def names(team):
+    return set(team.timeline().member)
+
+
+# ---- sooner --------------------------------------------------------------------------------------------------------
+
+TOPIC_OF_FOUR = 4
+SOON = 4  # seconds
+
+
+def make_sooner(lab):
+    return lab.topic("sooner", partitions=TOPIC_OF_FOUR)
+
+
+def check_sooner(lab, team):
+    group = lab.name("sooner")
+    check_two(lab, group, team)
+    team.kill("ben")
+    took = becomes(lambda: group_now(lab, group)[:2] == ("Stable", {"ann": 4}), SOON)
+    state, owned, _ = group_now(lab, group)
+    team.add("ben")
+    becomes(lambda: "ben" in group_now(lab, group)[1])  # as before, for another check
+    if took is None:
+        raise Incorrect(
+            f"{SOON} s after ben was killed the group is {state}, with {listed(sorted(owned))}",
+            "ann with all four partitions by then",
+            "session_timeout_ms is how long the coordinator waits for a heartbeat: 45 s by default",
+        )
+    return f"ann had all four partitions {took:.1f} s after ben was killed"
+
+
+MEMBER = """
+    from kafka import KafkaConsumer
+    from helpers import actors
+
+    def billing(me):
+        consumer = KafkaConsumer(topic, group_id=me.group, client_id=me.name, {settings}**me.client)
+        for record in me.records(consumer):
+            pass
+
+    team = actors.start(lab, billing, {members}, group="{group}")
+"""
+
+
+def team_of(group, settings="", members='["ann", "ben"]'):
+    """The source of a team whose consumers have these settings."""
+    return MEMBER.format(group=group, settings=settings, members=members)
+
+
+SOONER = Exercise(
+    id="sooner",
+    chapter="rebalancing",
+    text="""
+        **Sooner.** `topic` has four partitions. Start `ann` and `ben` as the group `"sooner"`, so that when `ben` is
+        killed, `ann` owns all four partitions within four seconds: `team = actors.start(...)`. The check kills `ben`
+        with kill -9.
+    """,
+    answers=["team"],
+    start="""
+        # your code
+        team = ...
+    """,
+    prepare=make_sooner,
+    check=check_sooner,
+    hints=[
+        "A killed member says nothing. The coordinator notices that its heartbeats are missing.",
+        "Two settings of KafkaConsumer: how long they may be missing, and how often they are sent.",
+        "session_timeout_ms=2000, heartbeat_interval_ms=300. This broker allows one second and more.",
+    ],
+    reference=team_of("sooner", "session_timeout_ms=2000, heartbeat_interval_ms=300, "),
+    wrong={
+        "defaults": (team_of("sooner"), "session_timeout_ms is how long"),
+        "too-short": (
+            team_of("sooner", "session_timeout_ms=500, heartbeat_interval_ms=100, "),
+            "InvalidSessionTimeoutError",
+        ),
+        "alone": (team_of("sooner", "session_timeout_ms=2000, heartbeat_interval_ms=300, ", '["ann"]'), "with ann;"),
+        "no-team": ("team = 'ann and ben'", "what actors.start() returns"),
+    },
+)
+
+# ---- steady --------------------------------------------------------------------------------------------------------
+
+AWAY = 1.5  # seconds
+
+
+def make_steady(lab):
+    return lab.topic("steady", partitions=TOPIC_OF_FOUR)
+
+
+def check_steady(lab, team):
+    group = lab.name("steady")
+    check_two(lab, group, team)
+    before, (_, _, ids) = observe.members(lab, group), group_now(lab, group)
+    team.stop("ben")
+    moved = becomes(lambda: group_now(lab, group)[:2] != ("Stable", {"ann": 2, "ben": 2}), AWAY)
+    team.add("ben")
+    back = becomes(lambda: share(lab, group, team) and group_now(lab, group)[2] != ids)
+    if moved is not None:
+        at_once = moved < 0.3
+        raise Incorrect(
+            f"the group rebalanced {'as soon as' if at_once else f'{moved:.1f} s after'} ben had stopped",
+            f"no rebalance while ben is away for {AWAY} s",
+            "with a group_instance_id of its own a member does not say goodbye"
+            if at_once
+            else "the place is kept for session_timeout_ms only: longer than the restart",
+        )
+    if back is None:
+        raise Incorrect("ben did not come back", "ben in the group again", 'look at team.output("ben")')
+    after = observe.members(lab, group)
+    if not after.equals(before):
+        raise Incorrect("partitions have moved", "ann and ben with what they had", "the same id at each start: me.name")
+    return f"ben was away for {AWAY} s, and nothing moved"
+
+
+STEADY = Exercise(
+    id="steady",
+    chapter="rebalancing",
+    text="""
+        **Steady.** `topic` has four partitions. Start `ann` and `ben` as the group `"steady"`, so that a restart of
+        `ben` moves no partition and causes no rebalance: `team = actors.start(...)`. The check stops `ben`, starts
+        him again after 1.5 seconds, and watches the coordinator meanwhile.
+    """,
+    answers=["team"],
+    start="""
+        # your code
+        team = ...
+    """,
+    prepare=make_steady,
+    check=check_steady,
+    hints=[
+        "An ordinary member leaves the group when it closes. A static one does not.",
+        "group_instance_id makes a member static. It must be the same at each start, and another for each member.",
+        "group_instance_id=me.name, and a session that is longer than the restart (the default is).",
+    ],
+    reference=team_of("steady", "group_instance_id=me.name, heartbeat_interval_ms=300, "),
+    wrong={
+        "not-static": (team_of("steady", "heartbeat_interval_ms=300, "), "does not say goodbye"),
+        "one-id": (
+            team_of("steady", 'group_instance_id="till", heartbeat_interval_ms=300, '),
+            "two partitions each",
+        ),
+        "short-session": (
+            team_of("steady", "group_instance_id=me.name, session_timeout_ms=1000, heartbeat_interval_ms=200, "),
+            "longer than the restart",
+        ),
+        "no-team": ("team = 42", "what actors.start() returns"),
+    },
+)
+
+# ---- hand-over -----------------------------------------------------------------------------------------------------
+
+EACH = 10  # records in each partition
+MOST_COMMITS = 12  # of a partition's offset
+
+
+def make_hand_over(lab):
+    topic = lab.topic("hand-over", partitions=TOPIC_OF_FOUR)
+    send(lab, topic, [{"partition": n % TOPIC_OF_FOUR, "value": b"sale"} for n in range(EACH * TOPIC_OF_FOUR)])
+    return topic
+
+
+def check_hand_over(lab, team):
+    check_team(team)
+    topic = group = lab.name("hand-over")
+    if "ben" in names(team):
+        raise Incorrect("ben is there already", "ann alone at first", "run your cell again, with ann alone")
+    if becomes(lambda: handled(team) == EACH * TOPIC_OF_FOUR) is None:
+        raise Incorrect(
+            f"ann has handled {handled(team)} of {EACH * TOPIC_OF_FOUR} records",
+            "all of them",
+            'auto_offset_reset="earliest", and a loop over me.records(consumer)',
+        )
+    team.add("ben")
+    shared = becomes(lambda: share(lab, group, team))
+    told = team.timeline()
+    if "crashed" in set(told.event):
+        last = [line for line in team.output("ann").splitlines() if "Error" in line] or ["no error"]
+        raise Incorrect(f"ann crashed: {last[0][:100]}", "ann goes on", "in a listener: await consumer.commit_async()")
+    if shared is None:
+        raise Incorrect("ann and ben do not share the partitions", "two each", 'look at team.output("ann")')
+    send(lab, topic, [{"partition": n, "value": b"sale"} for n in range(TOPIC_OF_FOUR)])
+    becomes(lambda: handled(team, EACH) == TOPIC_OF_FOUR)
+    judge_hand_over(team.timeline())
+    return "ben went on where ann had stopped: nothing was lost or repeated"
+
+
+def handled(team, offset=None):
+    """How many records were handled, or how many of this offset."""
+    told = team.timeline()
+    return int(((told.event == "handled") & ((told.offset == offset) if offset is not None else True)).sum())
+
+
+def judge_hand_over(told):
+    """Raises Incorrect for what was lost or repeated, and for more commits than are needed."""
+    done = told[told.event == "handled"]
+    places = list(zip(done.partitions.str[0], done.offset, strict=True))
+    again, lost = len(places) - len(set(places)), (EACH + 1) * TOPIC_OF_FOUR - len(set(places))
+    commits = told[(told.event == "committed") & (told.member == "ann")]
+    if lost:
+        raise Incorrect(f"{lost} records were never handled", "each once", "commit what is done, and no more")
+    if again:
+        kept = sorted({partition for partitions in commits.partitions for partition in partitions})
+        what = f"ann committed partitions {kept}" if kept else "ann committed nothing"
+        raise Incorrect(
+            f"{again} records were handled twice; {what}",
+            "each record once",
+            "under cooperative-sticky commit the offsets of the partitions that you are called with"
+            if kept
+            else "a rebalance listener: on_partitions_revoked is the last moment to commit",
+        )
+    if len(commits) > MOST_COMMITS:
+        raise Incorrect(
+            f"ann committed {len(commits)} times",
+            "a commit when partitions go",
+            "each commit is a trip to the broker: leave it to the listener",
+        )
+
+
+LISTENER = """
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+    from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+    from kafka.structs import OffsetAndMetadata
+    from helpers import actors
+
+    class OnRevoke(AsyncConsumerRebalanceListener):
+        def __init__(self, consumer, done):
+            self.consumer, self.done = consumer, done
+
+        async def on_partitions_revoked(self, revoked):
+            {revoked}
+
+        async def on_partitions_assigned(self, assigned):
+            pass
+
+    def billing(me):
+        done = {{}}
+        consumer = KafkaConsumer(
+            group_id=me.group, client_id=me.name, enable_auto_commit=False, auto_offset_reset="earliest",
+            heartbeat_interval_ms=300, partition_assignment_strategy=[CooperativeStickyAssignor], **me.client
+        )
+        consumer.subscribe([topic], listener=OnRevoke(consumer, done))
+        for record in me.records(consumer):
+            place = TopicPartition(topic, record.partition)
+            done[place] = OffsetAndMetadata(record.offset + 1, "", -1)
+            {after}
+
+    team = actors.start(lab, billing, ["ann"], group="hand-over")
+"""
+EXACT = "await self.consumer.commit_async({place: self.done[place] for place in revoked if place in self.done})"
+
+
+def listening(revoked="pass", after="pass"):
+    """The source of a team with a listener."""
+    return LISTENER.format(revoked=revoked, after=after)
+
+
+HAND_OVER = Exercise(
+    id="hand-over",
+    chapter="rebalancing",
+    text="""
+        **Hand over.** `topic` has four partitions with ten records each. Start `ann` alone as the group
+        `"hand-over"`: with `enable_auto_commit=False`, cooperative-sticky, and from the earliest offset. When she has
+        handled all, the check adds `ben`. Every record must be handled once, and `ann` commits only what she must:
+        when partitions are taken away. `team = actors.start(...)`.
+    """,
+    answers=["team"],
+    start="""
+        # your code
+        team = ...
+    """,
+    prepare=make_hand_over,
+    check=check_hand_over,
+    hints=[
+        "consumer.subscribe([topic], listener=...): on_partitions_revoked is called with the partitions that go.",
+        "Under cooperative-sticky their positions are gone by then. Note yourself what is done, record by record.",
+        "await consumer.commit_async({place: done[place] for place in revoked if place in done})",
+    ],
+    reference=listening(EXACT),
+    wrong={
+        "no-commit": (listening(), "ann committed nothing"),
+        "everything": (listening("await self.consumer.commit_async()"), "that you are called with"),
+        "each-record": (listening(after="consumer.commit()"), "a trip to the broker"),
+        "not-async": (listening("self.consumer.commit(dict(self.done))"), "ann crashed"),
+    },
+)
+
+# ---- ghost ---------------------------------------------------------------------------------------------------------
+
+DIES = """
+import os, sys
+from kafka import KafkaConsumer
+
+settings = {"session_timeout_ms": 600_000, "enable_auto_commit": False, "client_id": "ghost"}
+consumer = KafkaConsumer(sys.argv[1], group_id=sys.argv[2], **settings, **eval(sys.argv[3]))
+for _ in range(20):
+    consumer.poll(timeout_ms=1000)
+    if consumer.assignment():
+        os._exit(0)
+os._exit(1)
+"""
+AT = 4  # the committed offset
+
+
+def make_ghost(lab):
+    """A topic of ten records, and a group with a committed offset and a member whose process is dead."""
+    topic, group = lab.topic("desk"), lab.group("desk")
+    send(lab, topic, [{"value": b"%d" % n} for n in range(10)])
+    commit(lab, topic, group, {0: AT})
+    command = [sys.executable, "-c", DIES, topic, group, repr(lab.client)]
+    subprocess.run(command, capture_output=True, timeout=30, check=True)
+    return topic
+
+
+def check_ghost(lab):
+    topic = group = lab.name("desk")
+    _, owned, _ = group_now(lab, group)
+    if "ghost" in owned:
+        raise NotAttempted("the dead member still has its place")
+    now = committed(lab, topic, group).get(0)
+    if now is None:
+        raise Incorrect(
+            "the ghost is gone, and so are the group's offsets",
+            f"offset {AT}, as it was",
+            "remove the member, and leave the group: lab.admin.remove_group_members(...)",
+        )
+    if now != AT:
+        raise Incorrect(
+            f"the ghost is gone, and committed: {now}",
+            f"{AT}, as it was",
+            "do not read or commit as this group; removing the member is all",
+        )
+    return f"no ghost, and the next member goes on at offset {AT}"
+
+
+REMOVE = """
+    from kafka.admin import MemberToRemove
+
+    group = lab.name("desk")
+    members = lab.admin.describe_groups([group])[group]["members"]
+    lab.admin.remove_group_members(group, [MemberToRemove(member_id=member["member_id"]) for member in members])
+"""
+THEN_COMMIT = """
+    from kafka import KafkaConsumer, TopicPartition
+    from kafka.structs import OffsetAndMetadata
+    with KafkaConsumer(group_id=group, enable_auto_commit=False, **lab.client) as consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        consumer.commit({{TopicPartition(topic, 0): OffsetAndMetadata({offset}, "", -1)}})
+"""
+
+GHOST = Exercise(
+    id="ghost",
+    chapter="rebalancing",
+    text="""
+        **Ghost.** The group `lab.name("desk")` reads `topic`, and has committed offset 4. Its only member is dead,
+        with a session of ten minutes. Free its place now, so that the next member can go on at offset 4.
+    """,
+    prepare=make_ghost,
+    check=check_ghost,
+    hints=[
+        "lab.admin.describe_groups([group])[group] shows the members, each with its member_id.",
+        "The offsets belong to the group, not to the member: do not delete the group.",
+        "lab.admin.remove_group_members(group, [MemberToRemove(member_id=...)])",
+    ],
+    reference=REMOVE,
+    wrong={
+        "new-group": ('lab.group("desk")', "so are the group's offsets"),
+        "read-on": (REMOVE + THEN_COMMIT.format(offset=10), "committed: 10"),
+        "from-the-start": (REMOVE + THEN_COMMIT.format(offset=0), "committed: 0"),
+    },
+)
+
+EXERCISES = [SOONER, STEADY, HAND_OVER, GHOST]
