@@ -90,6 +90,16 @@ def test_each_answer_has_its_outcome(exercise, lab_for):
     assert list(failures(exercise, lab_for(exercise))) == []
 
 
+def test_an_answer_may_be_mended_without_a_fresh_task(lab_for):
+    [exercise] = [exercise for exercise in chapters.EXERCISES if exercise.id == "hand-over"]
+    lab, kinds = lab_for(exercise), []
+    namespace = {"lab": lab, "topic": exercise.prepare(lab)}
+    for source in (exercise.wrong["everything"][0], exercise.reference):
+        run(source, namespace)
+        kinds.append(session.examine(exercise, lab, [namespace["team"]]).kind)
+    assert kinds == ["incorrect", "correct"]
+
+
 @pytest.mark.parametrize("exercise", chapters.EXERCISES, ids=lambda exercise: exercise.id)
 def test_an_exercise_is_complete(exercise):
     assert exercise.hints
