@@ -90,6 +90,7 @@ def transactions(lab, name):
 @contextmanager
 def member(lab, topic, group, name):
     with KafkaConsumer(topic, group_id=group, client_id=name, enable_auto_commit=False, **lab.client) as consumer:
+        consumer.partitions_for_topic(topic)  # a leader that does not know them yet assigns nobody anything
         yield consumer
 
 
