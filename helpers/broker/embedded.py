@@ -6,6 +6,7 @@ pid, its start time and its command line are those in the record.
 """
 
 import base64
+import getpass
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 import uuid
 from contextlib import contextmanager
@@ -138,19 +140,34 @@ def home_lock():
     try:
         home().mkdir(parents=True, exist_ok=True)
         (home() / ".gitignore").write_text("*\n")
-        with FileLock(home() / "lock", timeout=START_DEADLINE + 30):
+        with _lock(home() / "lock"):
             yield
-    except Timeout as error:
-        raise LabError(
-            "Another process has been starting or stopping the broker for 90 seconds.",
-            f"it holds {home() / 'lock'}",
-            "wait for it, or end it and try again",
-        ) from error
     except OSError as error:  # not ours to write, a file in its place, a full disk
         raise LabError(
             f"The folder {home()} cannot be written.",
             str(error),
             "export KAFKA_COURSE_HOME=<a folder that you may write>",
+        ) from error
+
+
+def ports_lock():
+    """Two checkouts that start at once choose their ports one after the other.
+
+    Two clusters that chose the same controller ports would vote with each other's nodes, and neither would come up.
+    """
+    return _lock(Path(tempfile.gettempdir()) / f"kafka-course-{getpass.getuser()}.lock")
+
+
+@contextmanager
+def _lock(path):
+    try:
+        with FileLock(path, timeout=START_DEADLINE + 30):
+            yield
+    except Timeout as error:
+        raise LabError(
+            "Another process has been starting or stopping the broker for 90 seconds.",
+            f"it holds {path}",
+            "wait for it, or end it and try again",
         ) from error
 
 
@@ -174,7 +191,8 @@ def start(brokers=1, say=print):
         for _ in range(PORT_TRIES):
             cluster = read_record(cluster_folder(version, brokers))  # a try leaves data, and the id that it has
             try:
-                return _launch_missing(_with_free_ports(cluster, version, brokers, say))
+                with ports_lock():
+                    return _launch_missing(_with_free_ports(cluster, version, brokers, say))
             except LabError as error:
                 if PORT_TAKEN not in error.why:
                     raise

@@ -6,6 +6,7 @@ import time
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import (
+    BrokerResponseError,
     KafkaError,
     LeaderNotAvailableError,
     UnknownBrokerIdError,
@@ -23,10 +24,11 @@ PAUSE = 0.05  # seconds between two questions
 def ask(lab, question):
     """Returns question(admin), asked again while a leader or coordinator is being elected. Raises LabError.
 
-    The admin client is a new one: its deadlines are short, and it holds no old view of the cluster.
+    The admin client is a new one: its deadlines are short, and it holds no old view of the cluster. What a broker said
+    tells more than a last question that ran out of time.
     """
     check_lab(lab)
-    until = time.monotonic() + DEADLINE
+    until, told = time.monotonic() + DEADLINE, None
     while True:
         left = int(max(until - time.monotonic(), PAUSE) * 1000)
         try:
@@ -34,8 +36,9 @@ def ask(lab, question):
                 return question(admin)
         except KafkaError as error:
             again = error.retriable or isinstance(error, UnknownBrokerIdError)  # a broker that has just come or gone
+            told = error if told is None or isinstance(error, BrokerResponseError) else told
             if not again or time.monotonic() + PAUSE > until:
-                raise no_answer(lab, error) from error
+                raise no_answer(lab, told if again else error) from error
         time.sleep(PAUSE)
 
 

@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
+from subprocess import PIPE
 
 import psutil
 import pytest
@@ -202,3 +206,18 @@ def test_the_log_says_why_a_start_failed(home):
         embedded.start()
     assert "node" in raised.value.why
     assert processes() == []
+
+
+def test_two_clusters_of_three_that_start_at_once_choose_other_ports(tmp_path):
+    homes = [tmp_path / "one", tmp_path / "two"]
+    line = [sys.executable, "-m", "helpers.broker"]
+    settings = [{**os.environ, "KAFKA_COURSE_HOME": str(home)} for home in homes]
+    starts = [subprocess.Popen([*line, "start", "--brokers", "3"], env=env, text=True, stdout=PIPE) for env in settings]
+    try:
+        printed = [start.communicate(timeout=90)[0].splitlines()[-1] for start in starts]
+        assert [start.returncode for start in starts] == [0, 0]
+        ports = [port for line in printed for port in re.findall(r"127\.0\.0\.1:(\d+)", line)]
+        assert len(set(ports)) == 6, printed
+    finally:
+        for env in settings:
+            subprocess.run([*line, "stop", "--wipe"], env=env, check=True, stdout=PIPE)
