@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from . import jvm
 from .errors import LabError
 from .places import cache, home, kafka_version
-from .settings import as_properties, server_properties
+from .settings import SHORT_SESSION, as_properties, server_properties
 
 START_DEADLINE = 60  # seconds; a busy machine needs more than the usual one
 STOP_DEADLINE = 7  # seconds after SIGTERM, then SIGKILL
@@ -288,10 +288,11 @@ def taken(port):
 def _launch(cluster, node):
     """Starts one node's process on its data, puts it on record, and returns its Popen."""
     folder = node_folder(cluster, node)
+    waits = len(cluster.nodes) == 1 and _waits_for_its_old_session(cluster, node)
     _prepare_data(cluster, node)
     ports = {n.id: n.port for n in cluster.nodes}
     controller_ports = {n.id: n.controller_port for n in cluster.nodes}
-    settings = server_properties(node.id, ports, controller_ports)
+    settings = server_properties(node.id, ports, controller_ports) | (SHORT_SESSION if waits else {})
     (folder / "server.properties").write_text(as_properties(settings))
     process = spawn(cluster.version, folder, [token(node.id, cluster.cluster_id)])
     node.pid, node.started = process.pid, psutil.Process(process.pid).create_time()
@@ -312,6 +313,16 @@ def spawn(version, folder, options=(), use_archive=True):
             env=jvm.environment(),
             start_new_session=True,
         )
+
+
+def _waits_for_its_old_session(cluster, node):
+    """Whether the controller will refuse the node until the session of its last run is over.
+
+    So it is after kill -9, and before Kafka 4.1 after a clean stop too (KAFKA-19047).
+    """
+    data = node_folder(cluster, node) / "data"
+    stopped_cleanly = (data / ".kafka_cleanshutdown").exists()
+    return (data / "meta.properties").exists() and not (stopped_cleanly and cluster.version >= "4.1")
 
 
 def _prepare_data(cluster, node):

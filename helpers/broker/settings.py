@@ -1,6 +1,7 @@
 """server.properties of an embedded broker. Defaults that a course cannot live with are changed, each for a reason."""
 
 INTERNAL_TOPICS = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
+SHORT_SESSION = {"broker.session.timeout.ms": 800}  # for a single broker that must wait until its old session is over
 
 
 def server_properties(node_id, ports, controller_ports):
@@ -43,7 +44,8 @@ def server_properties(node_id, ports, controller_ports):
         "share.coordinator.state.topic.num.partitions": 5,
     }
     if brokers == 1:
-        settings |= {"broker.session.timeout.ms": 800, "broker.heartbeat.interval.ms": 100}
+        # a busy machine may stand still for seconds: a broker that is taken for dead meanwhile breaks its clients
+        settings |= {"broker.session.timeout.ms": 9000, "broker.heartbeat.interval.ms": 100}
     else:
         settings |= {"broker.session.timeout.ms": 3000, "broker.heartbeat.interval.ms": 500}
     for topic in INTERNAL_TOPICS:

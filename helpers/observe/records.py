@@ -7,7 +7,9 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from ..lab import LabError
-from .ask import DEADLINE, ask, bounds, check_name, no_answer, positions, settings
+from .ask import ask, bounds, check_name, no_answer, positions, settings
+
+PROGRESS = 3  # seconds without a record, then LabError: asking and connecting before it take their time too
 
 
 def text(data):
@@ -28,7 +30,7 @@ def records(lab, topic, committed_only=False, key=text, value=text):
 
     Read are the offsets up to the end that each partition has at the call. committed_only=True leaves out the records
     of aborted transactions, and ends before the first open one (isolation level read_committed). Raises LabError for a
-    topic that does not exist, for a record that key or value cannot decode (ValueError), and when 4 s pass without
+    topic that does not exist, for a record that key or value cannot decode (ValueError), and when 3 s pass without
     progress.
     """
     check_name(topic, "topic")
@@ -66,16 +68,16 @@ def _batches(lab, consumer, spans):
 
     The position, not the last record, tells the end: transaction markers and compacted records have offsets too.
     """
-    missing, position, until = set(spans), {}, time.monotonic() + DEADLINE
+    missing, position, until = set(spans), {}, time.monotonic() + PROGRESS
     while missing:
         polled = consumer.poll(timeout_ms=20)
         yield from polled.items()
         before, position = position, positions(consumer, missing)
         if position != before:
-            until = time.monotonic() + DEADLINE
+            until = time.monotonic() + PROGRESS
         elif time.monotonic() > until:
             raise LabError(
-                f"{DEADLINE} s without a record from partition {sorted(place.partition for place in missing)}.",
+                f"{PROGRESS} s without a record from partition {sorted(place.partition for place in missing)}.",
                 f"the broker at {lab.bootstrap} does not answer, or the topic was just deleted",
                 "python -m helpers.broker doctor",
             )

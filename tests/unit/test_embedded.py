@@ -70,6 +70,16 @@ def test_data_is_kept_through_stop_and_kill(home, monkeypatch, version):
     assert embedded.clusters() == []
 
 
+def test_a_new_broker_that_stands_still_for_a_moment_is_not_taken_for_dead(home):
+    cluster = embedded.start()
+    node = psutil.Process(cluster.nodes[0].pid)
+    node.suspend()
+    time.sleep(1.5)  # the fault itself: what a busy machine does to a process
+    node.resume()
+    create(cluster.bootstrap, "after")
+    assert "Fencing broker" not in (embedded.node_folder(cluster, cluster.nodes[0]) / "broker.log").read_text()
+
+
 def test_start_twice_gives_the_same_broker(home):
     assert embedded.start() == embedded.start()
     assert len(processes()) == 1
