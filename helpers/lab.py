@@ -17,6 +17,7 @@ from . import broker
 from .broker import LabError
 
 DEADLINE = 20  # seconds, for every wait here
+SESSION = 45  # seconds: session_timeout_ms of kafka-python
 
 _open = None
 
@@ -125,9 +126,14 @@ class Lab:
             wait_until(lambda: not present & set(self.admin.list_topics()), f"topics {sorted(present)} to be deleted")
 
     def _delete_groups(self, groups):
-        """Deletes those that exist; members that a killed kernel left behind are removed first."""
+        """Deletes those that exist; members that a killed kernel left behind are removed first.
+
+        One that was killed while it joined others has no id yet to remove it by: the coordinator waits for it as long
+        as its session lasts, 45 s by default.
+        """
         for group in groups:
-            wait_until(lambda group=group: patiently(self._group_is_gone, group), f"group {group} to be deleted")
+            gone, what = lambda group=group: patiently(self._group_is_gone, group), f"group {group} to be deleted"
+            wait_until(gone, what, deadline=SESSION + DEADLINE)
 
     def _group_is_gone(self, group):
         if group not in self._groups():

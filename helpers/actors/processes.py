@@ -76,13 +76,13 @@ class Actors:
         if not callable(function):
             raise LabError(f"{function!r} is no function.", "", "actors.start(lab, billing, members=[...])")
         self.lab, self.function, self.link = lab, function, link()
+        self.began, self.processes = time.monotonic(), []
         name = lab.name(group or function.__name__)
         if name in _started:
             _started[name].kill()
         _started[name] = self
         lab.at_close.append(self.kill)
         self.group = lab.group(group) if group else None
-        self.began, self.processes = time.monotonic(), []
 
     def add(self, *names, function=None):
         """Starts a process for each name: of the same function, or of another one."""
