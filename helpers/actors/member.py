@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 
 import cloudpickle
+from kafka.errors import KafkaError
 
 from .consumer_events import follow
 
@@ -36,16 +37,23 @@ class Me:
     def records(self, consumer):
         """Yields the consumer's records; when the member is asked to stop, ends after the one at hand.
 
-        A record counts as handled when the next one is asked for.
+        A record counts as handled when the next one is asked for. Where poll() raises an error that passes (it is
+        retriable: a broker that is out of reach for a moment), it is asked again.
         """
         self.follow(consumer)
         consumer.config["consumer_timeout_ms"] = LOOK
         while not self.stopping:
-            for record in consumer:
-                yield record
-                self.log("handled", topic=record.topic, partitions=[record.partition], offset=record.offset)
-                if self.stopping:
-                    break
+            try:
+                for record in consumer:
+                    yield record
+                    self.log("handled", topic=record.topic, partitions=[record.partition], offset=record.offset)
+                    if self.stopping:
+                        break
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                self.log("retried", error=type(error).__name__)
+                time.sleep(LOOK / 1000)
 
     def follow(self, consumer):
         """Logs what the consumer does (consumer_events.py), and closes it when the function has returned.

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cloudpickle
+import kafka.errors
 import psutil
 import pytest
 from jupyter_client.manager import start_new_kernel
@@ -336,6 +337,38 @@ def test_a_listener_that_is_not_async_is_called_too(lab):
 
 
 # ---- any process ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "goes_on"), [("MetadataEmptyBrokerList", True), ("TopicAuthorizationFailedError", False)]
+)
+def test_an_error_of_poll_that_passes_does_not_end_a_member(lab, name, goes_on):
+    topic = lab.topic("orders")
+
+    class Troubled(KafkaConsumer):
+        """The first poll() of a member fails."""
+
+        failed = False
+
+        def poll(self, *arguments, **settings):
+            if self.assignment() and not self.failed:
+                self.failed = True
+                raise getattr(kafka.errors, name)
+            return super().poll(*arguments, **settings)
+
+    def billing(me):
+        for _ in me.records(Troubled(topic, group_id=me.group, client_id=me.name, **CONSUMER, **me.client)):
+            pass
+
+    team = actors.start(lab, billing, ["ann"], group="billing")
+    if not goes_on:
+        with pytest.raises(LabError, match=f"ann crashed: .*{name}"):
+            team.wait(retried=1, deadline=20)
+        return
+    team.wait(retried=1, deadline=20)
+    with KafkaProducer(**lab.client) as producer:
+        producer.send(topic, value=b"x")
+    team.wait(handled=1, deadline=20)
 
 
 def test_an_actor_needs_no_group_and_logs_events_of_its_own(lab):
