@@ -1,0 +1,98 @@
+"""The relay: publishes what a service's outbox holds, in order, and marks it as published.
+
+At least once: a crash after the broker's acknowledgement and before the mark publishes the records again, with the
+same ce_id, and the reader's inbox refuses them.
+"""
+
+import json
+import threading
+import time
+
+from filelock import FileLock
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from . import events, store
+from .faults import crash_here
+from .steps import about, place
+
+BATCH = 200  # records between two marks
+LOOK = 0.2  # seconds: how often it looks without being woken
+
+
+class Relay(threading.Thread):
+    """A thread of the service. Of several members of a service one relays: who holds the lock of the file."""
+
+    def __init__(self, me, settings, service, steps):
+        super().__init__(daemon=True)
+        self.me, self.settings, self.service, self.steps = me, settings, service, steps
+        self.wake, self.ending = threading.Event(), False
+
+    def run(self):
+        """Until end() is called."""
+        path = self.settings.database(self.service)
+        with FileLock(f"{path}.relay"):
+            self.db, self.producer = store.connect(path), self._producer()
+            while not self.ending:
+                if not self.publish():
+                    self.wake.wait(LOOK)
+                    self.wake.clear()
+            self.producer.close(timeout=2)
+
+    def end(self):
+        """Lets it finish the batch at hand, and waits for it."""
+        self.ending = True
+        self.wake.set()
+        self.join(timeout=2)
+
+    def _producer(self):
+        return KafkaProducer(
+            **self.me.client,
+            client_id=f"{self.me.name}-relay",
+            acks="all",
+            enable_idempotence=True,  # retries of the client neither double nor reorder
+            linger_ms=2,
+        )
+
+    def publish(self):
+        """Publishes the next batch. Returns how many records the broker has acknowledged."""
+        rows = self.db.execute("SELECT * FROM outbox WHERE published IS NULL ORDER BY id LIMIT ?", (BATCH,)).fetchall()
+        waiting = [(row["id"], *self._send(row)) for row in rows]
+        self.producer.flush()
+        acknowledged = []
+        for number, event, future in waiting:
+            if not future.succeeded():
+                break  # this one and those behind it come again, in order
+            acknowledged.append((number, event, future.value))
+        if rows:
+            self._mark(acknowledged)
+        if len(acknowledged) < len(rows):
+            self._begin_again(waiting[len(acknowledged)][2].exception)
+        return len(acknowledged)
+
+    def _send(self, row):
+        event = events.restored(row["event"])
+        key, value, headers = events.to_record(event)
+        more = [(name, str(text).encode()) for name, text in json.loads(row["headers"]).items()]
+        topic = self.settings.prefix + row["topic"]
+        return event, self.producer.send(topic, value, key if self.settings.keys else None, headers + more)
+
+    def _mark(self, acknowledged):
+        rows = [
+            about(event) | place(sent, self.settings.prefix) for _, event, sent in acknowledged
+        ]
+        self.steps("published", rows)
+        crash_here(self.settings, self.steps, "after_ack", rows)
+        with store.transaction(self.db):
+            self.db.executemany(
+                "UPDATE outbox SET partition = ?, offset = ?, published = ? WHERE id = ?",
+                [(sent.partition, sent.offset, time.time(), number) for number, _, sent in acknowledged],
+            )
+
+    def _begin_again(self, error):
+        """A send has failed for good (delivery.timeout.ms); a new producer begins a new sequence."""
+        if not isinstance(error, KafkaError):
+            raise error
+        self.me.log("relay_waits", error=type(error).__name__)
+        self.producer.close(timeout=0)
+        self.producer = self._producer()

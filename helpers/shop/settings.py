@@ -1,0 +1,29 @@
+"""What all processes of one run of the shop know: where its files are, what it sells, and which guards are off."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PRODUCTS = {f"p-{number}": (1000 * number, 2000) for number in range(1, 11)}  # id: (price, stock)
+COUPONS = {f"c-{number}": (500, 200) for number in range(1, 4)}  # id: (discount, quota)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a run. prefix: the chapter's, in front of topics and groups."""
+
+    folder: Path
+    prefix: str
+    products: dict = field(default_factory=lambda: PRODUCTS)
+    coupons: dict = field(default_factory=lambda: COUPONS)
+    batch: int = 200  # records in one transaction, at most
+    inbox: bool = True  # False: nobody remembers what was handled
+    keys: bool = True  # False: records go to any partition
+    commit_first: bool = False  # True: the offset is committed before the work
+    crash: dict | None = None  # {"service": "balance", "point": "after_db_commit", "type": "balance.deduct"}
+    cost: float = 0  # seconds of work that every command of the balance takes more
+    patience: float = 60  # seconds until an order that waits for an answer is given up
+    port: int = 0  # of the order API; 0: any free one
+
+    def database(self, service):
+        """The SQLite file of a service."""
+        return str(self.folder / f"{service}.db")

@@ -1,0 +1,45 @@
+"""The step log of a process: what it did with each record, as lines of JSON, for the sequence diagram.
+
+Fields: t (time.monotonic(), which all processes of this machine share), service, step, ce_id, order, type, topic,
+partition, offset. Steps: received, refused (by the inbox), skipped (no business of this service), tx committed, published, offset
+committed, crashed, call and answer (HTTP).
+"""
+
+import json
+import os
+import time
+
+from . import events
+
+
+class Steps:
+    """Appends to <folder>/<service>.steps; a batch is one write."""
+
+    def __init__(self, folder, service):
+        self.service = service
+        self.file = os.open(folder / f"{service}.steps", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def __call__(self, step, rows):
+        """Logs the step for each row, a dict of the other fields."""
+        t = time.monotonic()
+        lines = [json.dumps({"t": t, "service": self.service, "step": step, **row}) for row in rows]
+        if lines:
+            os.write(self.file, ("\n".join(lines) + "\n").encode())
+
+
+def about(event):
+    """The fields of a line that tell the event."""
+    order = event.get_extension("correlationid")
+    return {"ce_id": event.get_id(), "order": order, "type": events.name_of(event)}
+
+
+def place(record, prefix):
+    """The fields that tell where a record is; the topic without the chapter's prefix."""
+    topic = record.topic.removeprefix(prefix)
+    return {"topic": topic, "partition": record.partition, "offset": record.offset}
+
+
+def read(folder):
+    """All steps of all processes of a run, as dicts, each process's in its order."""
+    for path in sorted(folder.glob("*.steps")):
+        yield from map(json.loads, path.read_text().splitlines())

@@ -1,0 +1,77 @@
+"""Where a service keeps what it knows: a SQLite file of its own, with an inbox and an outbox.
+
+https://microservices.io/patterns/data/transactional-outbox.html
+https://microservices.io/patterns/communication-style/idempotent-consumer.html
+"""
+
+import contextlib
+import json
+import sqlite3
+import time
+
+from . import events
+
+BUSY = 5  # seconds to wait for another program that writes into the same file
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS inbox (grp TEXT, ce_id TEXT, PRIMARY KEY (grp, ce_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY, ce_id TEXT NOT NULL, topic TEXT NOT NULL, event TEXT NOT NULL, headers TEXT NOT NULL,
+    added REAL NOT NULL, partition INTEGER, offset INTEGER, published REAL);
+CREATE INDEX IF NOT EXISTS waiting ON outbox (id) WHERE published IS NULL;
+"""
+
+
+def connect(path, tables=""):
+    """A connection to the file; makes the tables that are not there yet."""
+    db = sqlite3.connect(path, isolation_level=None, timeout=BUSY)
+    db.row_factory = sqlite3.Row
+    db.execute("PRAGMA journal_mode = WAL")  # who reads does not wait for who writes
+    db.execute("PRAGMA synchronous = FULL")  # a commit is on the disk before the offset is committed
+    db.executescript(TABLES + tables)
+    return db
+
+
+@contextlib.contextmanager
+def transaction(db):
+    """All or nothing. BEGIN IMMEDIATE takes the write lock at once, so that what is read stays true until the end."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def first_time(db, group, ce_id):
+    """Whether this group sees the event for the first time; the inbox remembers it."""
+    return db.execute("INSERT OR IGNORE INTO inbox VALUES (?, ?)", (group, ce_id)).rowcount == 1
+
+
+def add_to_outbox(db, service, event):
+    """Writes an event that the relay will publish. Its id is its place in the outbox: "balance-17"."""
+    number = _next(db)
+    text = events.stored(event, id=f"{service}-{number}", source=f"/shop/{service}")
+    _add(db, number, f"{service}-{number}", events.topic_of(event), text, {})
+
+
+def add_copy_to_outbox(db, event, topic, headers):
+    """The event as it is, its id too, to another topic, with more headers: for retry topics."""
+    _add(db, _next(db), event.get_id(), topic, events.stored(event), headers)
+
+
+def _next(db):
+    return db.execute("SELECT coalesce(max(id), 0) + 1 FROM outbox").fetchone()[0]  # we hold the write lock
+
+
+def _add(db, number, ce_id, topic, text, headers):
+    db.execute(
+        "INSERT INTO outbox (id, ce_id, topic, event, headers, added) VALUES (?, ?, ?, ?, ?, ?)",
+        (number, ce_id, topic, text, json.dumps(headers), time.time()),
+    )
+
+
+def changed(db, update, values):
+    """Whether a guarded UPDATE found its row as the guard demands."""
+    return db.execute(update, values).rowcount == 1
