@@ -96,25 +96,24 @@ def check(name, data):
         raise BadEvent(f"{name}: {error.message}") from error
 
 
-def new(name, cause=None, order=None, **data):
-    """A new event, checked. cause: the event that caused it, which it takes the order and the trace from.
+def new(name, cause=None, request=None, **data):
+    """A new event, checked. It is caused by another event, whose order and trace it takes on, or by an HTTP request.
 
     The outbox gives it its final id and source (store.py). Raises BadEvent.
     """
     check(name, data)
     inherited = cause.get_attributes() if cause else {}
-    trace = inherited.get("traceparent", f"00-{os.urandom(16).hex()}-").split("-")[1]
+    trace = inherited["traceparent"].split("-")[1] if cause else os.urandom(16).hex()
     attributes = {
         "type": f"shop.{name}.v1",
         "source": "shop",
         "subject": data[TYPES[name][1]],
         "datacontenttype": "application/json",
         "partitionkey": data[TYPES[name][1]],  # the binding makes it the record's key
-        "correlationid": order or inherited.get("correlationid") or data.get("orderId") or data[TYPES[name][1]],
+        "correlationid": inherited.get("correlationid") or data.get("orderId") or data["chargeId"],
         "traceparent": f"00-{trace}-{os.urandom(8).hex()}-01",
     }
-    if cause:
-        attributes["causationid"] = cause.get_id()
+    attributes["causationid"] = cause.get_id() if cause else request
     return CloudEvent(attributes, data)
 
 

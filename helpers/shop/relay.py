@@ -60,10 +60,10 @@ class Relay(threading.Thread):
         waiting = [(row["id"], *self._send(row)) for row in rows]
         self.producer.flush()
         acknowledged = []
-        for number, event, future in waiting:
+        for number, line, future in waiting:
             if not future.succeeded():
                 break  # this one and those behind it come again, in order
-            acknowledged.append((number, event, future.value))
+            acknowledged.append((number, line, future.value))
         if rows:
             self._mark(acknowledged)
         if len(acknowledged) < len(rows):
@@ -71,15 +71,15 @@ class Relay(threading.Thread):
         return len(acknowledged)
 
     def _send(self, row):
-        event = events.restored(row["event"])
-        key, value, headers = events.to_record(event)
+        """(the line for the step log, the future) of a row that is on its way."""
+        line, key, value, headers = unpacked(row)
         more = [(name, str(text).encode()) for name, text in json.loads(row["headers"]).items()]
         topic = self.settings.prefix + row["topic"]
-        return event, self.producer.send(topic, value, key if self.settings.keys else None, headers + more)
+        return line, self.producer.send(topic, value, key if self.settings.keys else None, headers + more)
 
     def _mark(self, acknowledged):
         rows = [
-            about(event) | place(sent, self.settings.prefix) for _, event, sent in acknowledged
+            line | place(sent, self.settings.prefix) for _, line, sent in acknowledged
         ]
         self.steps("published", rows)
         crash_here(self.settings, self.steps, "after_ack", rows)
@@ -96,3 +96,17 @@ class Relay(threading.Thread):
         self.me.log("relay_waits", error=type(error).__name__)
         self.producer.close(timeout=0)
         self.producer = self._producer()
+
+
+def unpacked(row):
+    """(line for the step log, key, value, headers) of a row of the outbox: an event, or a record that is none."""
+    if row["event"].startswith('{"raw"'):
+        key, value, headers = json.loads(row["event"])["raw"]
+        line = {"ce_id": row["ce_id"], "order": None, "type": None}
+        return line, _bytes(key), _bytes(value), [(name, _bytes(text)) for name, text in headers]
+    event = events.restored(row["event"])
+    return about(event), *events.to_record(event)
+
+
+def _bytes(text):
+    return None if text is None else text.encode("latin-1")

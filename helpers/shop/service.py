@@ -6,21 +6,26 @@ Killed before the transaction's end: nothing has happened, and the record comes 
 offset is committed: the record comes again, and the inbox refuses it. So each command has its effect once.
 
 A service is a module with NAME, GROUP, TOPICS, TABLES and HANDLERS: {event type: function(db, event)}. A handler changes
-the service's tables, and returns the events to be published. A module that calls somebody else has call(event, web)
-too: it runs before the transaction, and the handler gets its answer: function(db, event, answer).
+the service's tables, and returns the events to be published. A module may have too:
+
+    prepare(db, settings)   fills the tables at the start
+    tick(db)                is called between two batches, and returns the events to be published
+    SERVER, call(event, client), give_up(event, error)   for those who call somebody else over HTTP. The call is made
+        before the transaction, and the handler gets its answer: function(db, event, answer). If it raises TryAgain,
+        the event goes to the next retry topic, and from the last one to the DLQ.
 """
 
 import sqlite3
-import time
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer
 from kafka.errors import CommitFailedError
 
-from . import events, store
+from . import events, retry, store
 from .faults import crash_here
 from .relay import Relay
 from .steps import Steps, about, place
+from .web import Client, TryAgain
 
 POLL = 100  # ms
 
@@ -33,6 +38,7 @@ class Received:
     event: object = None
     bad: str = ""  # why it is no event
     answer: object = None  # of the service's call
+    failed: str = ""  # why the call has no answer
 
 
 def serve(me, module, settings):
@@ -45,11 +51,13 @@ class Service:
 
     def __init__(self, me, module, settings):
         self.me, self.module, self.settings = me, module, settings
-        self.steps = Steps(settings.folder, module.NAME)
+        self.steps = Steps(settings.folder, me.name, module.NAME)
         self.db = store.connect(settings.database(module.NAME), module.TABLES)
+        self.client = Client(settings.folder, module.SERVER) if hasattr(module, "SERVER") else None
         self.relay = Relay(me, settings, module.NAME, self.steps)
+        topics = module.TOPICS + (retry.topics(module.GROUP) if self.client else [])
         self.consumer = KafkaConsumer(
-            *(settings.prefix + topic for topic in module.TOPICS),
+            *(settings.prefix + topic for topic in topics),
             **me.client,
             group_id=settings.prefix + module.GROUP,
             client_id=me.name,
@@ -58,15 +66,22 @@ class Service:
             max_poll_records=settings.batch,
             fetch_max_wait_ms=POLL,
         )
+        self.waiting = retry.Waiting(self.consumer)
 
     def run(self):
         """Receives and handles, batch by batch."""
+        if hasattr(self.module, "prepare"):
+            with store.transaction(self.db):
+                self.module.prepare(self.db, self.settings)
         self.relay.start()
         self.me.follow(self.consumer)
+        self.me.log("ready")
         while not self.me.stopping:
-            batch = [record for records in self.consumer.poll(POLL).values() for record in records]
+            batch = self.waiting.due(self.consumer.poll(POLL))
             if batch:
                 self.handle(batch)
+            if hasattr(self.module, "tick"):
+                self.tick()
         self.relay.end()
 
     def handle(self, batch):
@@ -76,7 +91,8 @@ class Service:
         self.steps("received", lines)
         if self.settings.commit_first:
             self.commit_offsets(lines)
-        self.call(received)
+        if self.client:
+            self.call(received)
         done = self.in_one_transaction(received, lines)
         for step in ("refused", "skipped", "tx committed"):
             self.steps(step, [line for line, how in zip(lines, done, strict=True) if how == step])
@@ -98,7 +114,13 @@ class Service:
         return (about(one.event) if one.event else {"ce_id": None, "order": None, "type": None}) | where
 
     def call(self, received):
-        """Asks somebody else, outside of the transaction: it may take long, and nobody should wait for our lock."""
+        """Asks somebody else, before the transaction: it may take long, and a lock should not."""
+        for one in received:
+            if one.event and events.name_of(one.event) in self.module.HANDLERS:
+                try:
+                    one.answer = self.module.call(one.event, self.client)
+                except TryAgain as error:
+                    one.failed = str(error)
 
     def in_one_transaction(self, received, lines):
         """Handles them, all or none. Returns for each what was done, as a step of the log."""
@@ -109,20 +131,40 @@ class Service:
                     crash_here(self.settings, self.steps, "before_db_commit", lines)
                 return done
             except sqlite3.OperationalError as error:
-                if "locked" not in str(error):
+                if "locked" not in str(error) or self.me.stopping:
                     raise
-                self.me.log("waits", error=str(error))  # another program holds the lock; nothing is lost meanwhile
+                self.me.log("waits", error=str(error))  # another program has the lock; the records stay in Kafka
 
     def handle_one(self, one):
         """Inbox, change, outbox."""
+        if one.bad:
+            retry.to_dlq(self.db, self.settings, self.module.GROUP, one.record, one.bad)
+            return "tx committed"
         handler = self.module.HANDLERS.get(events.name_of(one.event))
         if not handler:
             return "skipped"
-        if self.settings.inbox and not store.first_time(self.db, self.module.GROUP, one.event.get_id()):
+        known_as = one.event.get_id() + retry.attempt_mark(one.record)
+        if self.settings.inbox and not store.first_time(self.db, self.module.GROUP, known_as):
             return "refused"
-        for event in handler(self.db, one.event):
+        for event in self.outcome(handler, one):
             store.add_to_outbox(self.db, self.module.NAME, event)
         return "tx committed"
+
+    def outcome(self, handler, one):
+        """The events that the handler answers with; after a failed call those of giving up, at last."""
+        if not self.client:
+            return handler(self.db, one.event)
+        if not one.failed:
+            return handler(self.db, one.event, one.answer)
+        last = retry.later(self.db, self.settings, self.module.GROUP, one)
+        return self.module.give_up(one.event, one.failed) if last else []
+
+    def tick(self):
+        """What is due without a record."""
+        with store.transaction(self.db):
+            for event in self.module.tick(self.db):
+                store.add_to_outbox(self.db, self.module.NAME, event)
+        self.relay.wake.set()
 
     def commit_offsets(self, lines):
         """The group goes on behind these records from now on, whoever reads for it."""

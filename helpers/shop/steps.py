@@ -2,7 +2,7 @@
 
 Fields: t (time.monotonic(), which all processes of this machine share), service, step, ce_id, order, type, topic,
 partition, offset. Steps: received, refused (by the inbox), skipped (no business of this service), tx committed, published, offset
-committed, crashed, call and answer (HTTP).
+committed, crashed.
 """
 
 import json
@@ -13,11 +13,11 @@ from . import events
 
 
 class Steps:
-    """Appends to <folder>/<service>.steps; a batch is one write."""
+    """Appends to <folder>/<member>.steps; a batch is one write."""
 
-    def __init__(self, folder, service):
+    def __init__(self, folder, member, service):
         self.service = service
-        self.file = os.open(folder / f"{service}.steps", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self.file = os.open(folder / f"{member}.steps", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def __call__(self, step, rows):
         """Logs the step for each row, a dict of the other fields."""

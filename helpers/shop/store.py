@@ -61,6 +61,18 @@ def add_copy_to_outbox(db, event, topic, headers):
     _add(db, _next(db), event.get_id(), topic, events.stored(event), headers)
 
 
+def add_raw_to_outbox(db, topic, record, headers):
+    """A record as it is, byte for byte, to another topic, with more headers."""
+    kept = [[name, _text(value)] for name, value in record.headers]
+    raw = json.dumps({"raw": [_text(record.key), _text(record.value), kept]})
+    number = _next(db)
+    _add(db, number, f"raw-{number}", topic, raw, headers)
+
+
+def _text(data):
+    return None if data is None else data.decode("latin-1")  # each byte is a letter, and a byte again
+
+
 def _next(db):
     return db.execute("SELECT coalesce(max(id), 0) + 1 FROM outbox").fetchone()[0]  # we hold the write lock
 

@@ -19,7 +19,6 @@ GROUPS = [
     "shipping",
     "data-platform",
     "projection",
-    "balance-view",
     "sales-rank",
 ]
 
@@ -59,7 +58,7 @@ TOPICS = [
     Topic("shop.coupon.command", "couponId", "7 days", "order relay", "coupon"),
     Topic("shop.payment.command", "orderId", "7 days", "order relay", "payment"),
     Topic("shop.saga.reply", "orderId", "7 days", "the relay of each service", "order-saga"),
-    Topic("shop.user.balance", "userId", "compact", "balance relay", "balance-view"),
+    Topic("shop.user.balance", "userId", "compact", "balance relay", "projection"),
     Topic("shop.product.sold", "productId", "14 days", "sales-rank", "any (read_committed)"),
     *(topic for group in RETRYING for topic in _retry(group)),
     *(
