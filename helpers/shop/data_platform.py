@@ -1,6 +1,6 @@
 """The data platform gets every completed order over HTTP: our sender, and the server, which is somebody else's."""
 
-from . import events, store, web
+from . import store, web
 from .third_party import Rules
 
 NAME = GROUP = "data-platform"
@@ -34,16 +34,14 @@ HANDLERS = {"order.completed": sent}
 
 def serve(me, settings):
     """Runs the data platform's server until the process is asked to stop."""
-    rules, path = Rules(), settings.database(SERVER)
-    store.connect(path, ITS_TABLES).close()
-
-    def effect(request, rule):
-        db = store.connect(path)
-        row = (request.body["orderId"], request.body["amount"])
-        db.execute("INSERT OR IGNORE INTO fact VALUES (?, ?)", row)
-        db.close()
-        return 200, {"result": "stored"}
-
-    web.Server(settings.folder, SERVER, lambda request: rules.answer(request, effect))
+    rules, local = Rules(), store.PerThread(settings.database(SERVER), ITS_TABLES)
+    web.Server(settings.folder, SERVER, lambda request: rules.answer(request, lambda *how: effect(local.db, *how)))
     me.log("ready")
     web.until_stopped(me)
+
+
+def effect(db, request, rule):
+    """POST /orders keeps the order, once."""
+    row = (request.body["orderId"], request.body["amount"])
+    db.execute("INSERT OR IGNORE INTO fact VALUES (?, ?)", row)
+    return 200, {"result": "stored"}

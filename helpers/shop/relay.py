@@ -78,9 +78,7 @@ class Relay(threading.Thread):
         return line, self.producer.send(topic, value, key if self.settings.keys else None, headers + more)
 
     def _mark(self, acknowledged):
-        rows = [
-            line | place(sent, self.settings.prefix) for _, line, sent in acknowledged
-        ]
+        rows = [line | place(sent, self.settings.prefix) for _, line, sent in acknowledged]
         self.steps("published", rows)
         crash_here(self.settings, self.steps, "after_ack", rows)
         with store.transaction(self.db):

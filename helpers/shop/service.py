@@ -9,13 +9,14 @@ A service is a module with NAME, GROUP, TOPICS, TABLES and HANDLERS: {event type
 the service's tables, and returns the events to be published. A module may have too:
 
     prepare(db, settings)   fills the tables at the start
-    tick(db)                is called between two batches, and returns the events to be published
+    tick(db, settings)      is called once a second, and returns the events to be published
     SERVER, call(event, client), give_up(event, error)   for those who call somebody else over HTTP. The call is made
         before the transaction, and the handler gets its answer: function(db, event, answer). If it raises TryAgain,
         the event goes to the next retry topic, and from the last one to the DLQ.
 """
 
 import sqlite3
+import time
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer
@@ -76,12 +77,14 @@ class Service:
         self.relay.start()
         self.me.follow(self.consumer)
         self.me.log("ready")
+        ticked = time.monotonic()
         while not self.me.stopping:
             batch = self.waiting.due(self.consumer.poll(POLL))
             if batch:
                 self.handle(batch)
-            if hasattr(self.module, "tick"):
+            if hasattr(self.module, "tick") and time.monotonic() > ticked + 1:
                 self.tick()
+                ticked = time.monotonic()
         self.relay.end()
 
     def handle(self, batch):
@@ -162,7 +165,7 @@ class Service:
     def tick(self):
         """What is due without a record."""
         with store.transaction(self.db):
-            for event in self.module.tick(self.db):
+            for event in self.module.tick(self.db, self.settings):
                 store.add_to_outbox(self.db, self.module.NAME, event)
         self.relay.wake.set()
 

@@ -2,7 +2,9 @@
 
 NAME = GROUP = "shipping"
 TOPICS = ["shop.order.event"]
-TABLES = "CREATE TABLE IF NOT EXISTS shipment (orders TEXT PRIMARY KEY, product TEXT NOT NULL, quantity INTEGER NOT NULL);"
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS shipment (orders TEXT PRIMARY KEY, product TEXT NOT NULL, quantity INTEGER NOT NULL);"
+)
 
 
 def ship(db, event):

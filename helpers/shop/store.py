@@ -7,6 +7,7 @@ https://microservices.io/patterns/communication-style/idempotent-consumer.html
 import contextlib
 import json
 import sqlite3
+import threading
 import time
 
 from . import events
@@ -50,10 +51,11 @@ def first_time(db, group, ce_id):
 
 
 def add_to_outbox(db, service, event):
-    """Writes an event that the relay will publish. Its id is its place in the outbox: "balance-17"."""
+    """Writes an event that the relay will publish. Returns it with its id, its place in the outbox: "balance-17"."""
     number = _next(db)
     text = events.stored(event, id=f"{service}-{number}", source=f"/shop/{service}")
     _add(db, number, f"{service}-{number}", events.topic_of(event), text, {})
+    return events.restored(text)
 
 
 def add_copy_to_outbox(db, event, topic, headers):
@@ -87,3 +89,10 @@ def _add(db, number, ce_id, topic, text, headers):
 def changed(db, update, values):
     """Whether a guarded UPDATE found its row as the guard demands."""
     return db.execute(update, values).rowcount == 1
+
+
+class PerThread(threading.local):
+    """db: a connection for each thread that asks, because threads cannot share one."""
+
+    def __init__(self, path, tables=""):
+        self.db = connect(path, tables)

@@ -50,9 +50,7 @@ def _retry(group):
 
 
 TOPICS = [
-    Topic(
-        "shop.order.event", "orderId", "14 days", "order relay", "projection, sales-rank, shipping, data-platform"
-    ),
+    Topic("shop.order.event", "orderId", "14 days", "order relay", "projection, sales-rank, shipping, data-platform"),
     Topic("shop.balance.command", "userId", "7 days", "order relay (charges too)", "balance"),
     Topic("shop.stock.command", "productId", "7 days", "order relay", "stock"),
     Topic("shop.coupon.command", "couponId", "7 days", "order relay", "coupon"),
@@ -61,11 +59,7 @@ TOPICS = [
     Topic("shop.user.balance", "userId", "compact", "balance relay", "projection"),
     Topic("shop.product.sold", "productId", "14 days", "sales-rank", "any (read_committed)"),
     *(topic for group in RETRYING for topic in _retry(group)),
-    *(
-        Topic(f"{group}.dlq", "as before", "30 days", group, "operator")
-        for group in GROUPS
-        if group not in RETRYING
-    ),
+    *(Topic(f"{group}.dlq", "as before", "30 days", group, "operator") for group in GROUPS if group not in RETRYING),
 ]
 
 

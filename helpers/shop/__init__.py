@@ -1,0 +1,5 @@
+"""The shop: an e-commerce system of real processes, on Kafka."""
+
+from .run import place_orders, plan, start
+
+__all__ = ["place_orders", "plan", "start"]

@@ -1,0 +1,236 @@
+"""The order service: the HTTP API that customers call, and the saga that leads each order through the other services.
+
+Every command is a row of the outbox, written in the transaction that moves the order to its next step. So there is no
+step without its command, and no command without its step.
+"""
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+
+import fastjsonschema
+
+from . import events, store, web
+from .events import FIELDS, TYPES
+from .service import Service
+from .store import changed
+
+NAME, GROUP = "order", "order-saga"
+TOPICS = ["shop.saga.reply"]
+TABLES = """
+CREATE TABLE IF NOT EXISTS orders (
+    number INTEGER PRIMARY KEY, id TEXT UNIQUE, user TEXT NOT NULL, product TEXT NOT NULL, quantity INTEGER NOT NULL,
+    coupon TEXT, amount INTEGER NOT NULL, status TEXT NOT NULL, step INTEGER NOT NULL, reason TEXT,
+    placed REAL NOT NULL, moved REAL NOT NULL, last_event TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS open_orders ON orders (moved) WHERE status IN ('RUNNING', 'CANCELLING');
+CREATE TABLE IF NOT EXISTS request (key TEXT PRIMARY KEY, body TEXT NOT NULL, status INTEGER NOT NULL, answer TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command to a service, and the answers to it; undo: the command that takes it back."""
+
+    service: str
+    verb: str
+    done: str
+    undo: str = ""
+    undone: str = ""
+
+
+STEPS = [
+    Step("coupon", "hold", "held", "release", "released"),
+    Step("stock", "reserve", "reserved", "release", "released"),
+    Step("balance", "deduct", "deducted", "refund", "refunded"),
+    Step("payment", "pay", "paid"),  # the pivot: from here on it only goes forward
+    Step("coupon", "confirm", "confirmed"),
+    Step("stock", "confirm", "confirmed"),
+]
+PIVOT = 3
+
+
+# The saga
+
+
+def on_reply(db, reply):
+    """Moves the order on. A reply that comes twice or too late does not fit the order's step, and changes nothing."""
+    order = find(db, reply.get_data()["orderId"])
+    if not order:
+        return []
+    step, answer = STEPS[order["step"]], events.name_of(reply)
+    if order["status"] == "RUNNING" and answer == f"{step.service}.{step.done}":
+        return forward(db, order, order["step"] + 1, reply)
+    if order["status"] == "RUNNING" and answer == f"{step.service}.refused":
+        return backward(db, order, order["step"] - 1, reply, reply.get_data()["reason"])
+    if order["status"] == "RUNNING" and answer == f"{step.service}.unknown":
+        return end(db, order, "NEEDS_OPERATOR", "order.stuck", reply, reply.get_data()["reason"])
+    if order["status"] == "CANCELLING" and answer == f"{step.service}.{step.undone}":
+        return backward(db, order, order["step"] - 1, reply, order["reason"])
+    return []
+
+
+def forward(db, order, step, cause):
+    """The next step's command; after the last one the order is complete."""
+    if step < len(STEPS) and STEPS[step].service == "coupon" and not order["coupon"]:
+        step += 1
+    if step == len(STEPS):
+        return end(db, order, "COMPLETED", "order.completed", cause)
+    move(db, order, "RUNNING", step, None, cause)
+    return [command(order, STEPS[step].service, STEPS[step].verb, cause)]
+
+
+def backward(db, order, step, cause, reason):
+    """Takes back what was done, the last thing first; after that the order is cancelled."""
+    if step >= 0 and STEPS[step].service == "coupon" and not order["coupon"]:
+        step -= 1
+    if step < 0:
+        return end(db, order, "CANCELLED", "order.cancelled", cause, reason)
+    move(db, order, "CANCELLING", step, reason, cause)
+    return [command(order, STEPS[step].service, STEPS[step].undo, cause)]
+
+
+def tick(db, settings):
+    """Gives up the orders that wait too long for an answer.
+
+    Before the pivot the step at hand is taken back as well, because nobody knows whether it was done. Later, and where
+    taking back has got stuck, an operator has to look.
+    """
+    late = "SELECT * FROM orders WHERE status IN ('RUNNING', 'CANCELLING') AND moved < ?"
+    for order in db.execute(late, (time.time() - settings.patience,)).fetchall():
+        cause, reason = events.restored(order["last_event"]), f"no answer within {settings.patience:g} s"
+        if order["status"] == "RUNNING" and order["step"] < PIVOT:
+            yield from backward(db, order, order["step"], cause, reason)
+        else:
+            yield from end(db, order, "NEEDS_OPERATOR", "order.stuck", cause, reason)
+
+
+def end(db, order, status, event, cause, reason=None):
+    """The order's last state."""
+    move(db, order, status, order["step"], reason, cause)
+    why = {"reason": reason} if reason else {}
+    return [events.new(event, cause, **fields_of(order), **why)]
+
+
+def move(db, order, status, step, reason, cause):
+    """The guard is the state it comes from: of two who want to move the order one succeeds."""
+    moved = "UPDATE orders SET status = ?, step = ?, reason = ?, moved = ?, last_event = ? WHERE id = ? AND status = ? AND step = ?"
+    values = (status, step, reason, time.time(), events.stored(cause), order["id"], order["status"], order["step"])
+    if not changed(db, moved, values):
+        raise RuntimeError(f"{order['id']} was moved by somebody else within our transaction")
+
+
+def command(order, service, verb, cause):
+    """A command with the fields that its schema asks for."""
+    name, fields = f"{service}.{verb}", fields_of(order)
+    return events.new(name, cause, **{field: fields[field] for field in TYPES[name][2]["required"]})
+
+
+def fields_of(order):
+    """An order's row as the fields of an event."""
+    fields = {"orderId": order["id"], "userId": order["user"], "productId": order["product"]}
+    fields |= {"quantity": order["quantity"], "amount": order["amount"]}
+    return fields | ({"couponId": order["coupon"]} if order["coupon"] else {})
+
+
+def find(db, order):
+    return db.execute("SELECT * FROM orders WHERE id = ?", (order,)).fetchone()
+
+
+HANDLERS = {name: on_reply for name, (topic, _, _) in TYPES.items() if topic == "shop.saga.reply"}
+
+
+# The API
+
+
+def _body(required, optional=""):
+    names = [*required.split(), *optional.split()]
+    properties = {name: FIELDS[name] for name in names}
+    return fastjsonschema.compile(
+        {"type": "object", "properties": properties, "required": required.split(), "additionalProperties": False}
+    )
+
+
+ORDER_BODY = _body("userId productId quantity", "couponId")
+CHARGE_BODY = _body("userId amount")
+
+
+class Api:
+    """POST /orders, POST /charges, GET /orders/ID."""
+
+    def __init__(self, settings, wake):
+        self.settings, self.wake = settings, wake
+        self.local = store.PerThread(settings.database(NAME), TABLES)
+
+    def answer(self, request):
+        """(status, dict). 202: accepted, and it will not be lost; what becomes of it, GET /orders/ID tells."""
+        db = self.local.db
+        if request.method == "GET" and request.path.startswith("/orders/"):
+            order = find(db, request.path.removeprefix("/orders/"))
+            return (200, fields_of(order) | {"status": order["status"]}) if order else (404, {"error": "no such order"})
+        accept = {"/orders": self.place_order, "/charges": self.charge}.get(request.path)
+        if request.method != "POST" or not accept:
+            return 404, {"error": "there are POST /orders, POST /charges and GET /orders/ID"}
+        key = request.headers.get("Idempotency-Key")
+        if not key or len(key) > 64:
+            return 400, {"error": "the header Idempotency-Key is missing, or longer than 64"}
+        return self.once(db, key, request, accept)
+
+    def once(self, db, key, request, accept):
+        """The same request with the same key gets the same answer, and has its effect once."""
+        body = json.dumps([request.path, request.body], sort_keys=True)
+        with store.transaction(db):
+            before = db.execute("SELECT * FROM request WHERE key = ?", (key,)).fetchone()
+            if before and before["body"] != body:
+                return 422, {"error": "this Idempotency-Key was used for another request"}
+            if before:
+                return before["status"], json.loads(before["answer"])
+            try:
+                answer = accept(db, request.body, f"request-{key}")
+            except (fastjsonschema.JsonSchemaException, Refused) as error:
+                return 422, {"error": str(error)}
+            db.execute("INSERT INTO request VALUES (?, ?, 202, ?)", (key, body, json.dumps(answer)))
+        self.wake.set()
+        return 202, answer
+
+    def place_order(self, db, body, request):
+        """The order, its event and its first command: all in one transaction."""
+        ORDER_BODY(body)
+        amount = self.price(body)
+        number = db.execute("SELECT coalesce(max(number), 0) + 1 FROM orders").fetchone()[0]
+        order, now = f"o-{number:04}", time.time()
+        placed = events.new("order.placed", request=request, orderId=order, amount=amount, **body)
+        placed = store.add_to_outbox(db, NAME, placed)
+        row = (number, order, body["userId"], body["productId"], body["quantity"], body.get("couponId"), amount)
+        values = (*row, "RUNNING", 0, None, now, now, events.stored(placed))
+        db.execute(f"INSERT INTO orders VALUES ({', '.join('?' * len(values))})", values)
+        for event in forward(db, find(db, order), 0, placed):
+            store.add_to_outbox(db, NAME, event)
+        return {"orderId": order, "amount": amount}
+
+    def price(self, body):
+        """What it costs, less the coupon's discount. Raises Refused for what the shop does not have."""
+        if body["productId"] not in self.settings.products:
+            raise Refused(f"no product {body['productId']}")
+        if "couponId" in body and body["couponId"] not in self.settings.coupons:
+            raise Refused(f"no coupon {body['couponId']}")
+        discount = self.settings.coupons[body["couponId"]][0] if "couponId" in body else 0
+        return max(1, self.settings.products[body["productId"]][0] * body["quantity"] - discount)
+
+    def charge(self, db, body, request):
+        """Charging goes through the same topic as deducting, with the same key: so they stay in order."""
+        CHARGE_BODY(body)
+        charge = request.replace("request-", "charge-")
+        store.add_to_outbox(db, NAME, events.new("balance.charge", request=request, chargeId=charge, **body))
+        return {"chargeId": charge}
+
+
+class Refused(ValueError):
+    """A request that nobody can fulfil."""
+
+
+def serve(me, settings):
+    """Runs the API and the saga until the process is asked to stop."""
+    service = Service(me, sys.modules[__name__], settings)
+    web.Server(settings.folder, "order-api", Api(settings, service.relay.wake).answer, settings.port)
+    service.run()

@@ -1,0 +1,199 @@
+"""The whole shop as processes: starting it, sending orders, waiting until it is quiet, ending it."""
+
+import contextlib
+import random
+import re
+import shutil
+import sqlite3
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from kafka import TopicPartition
+from kafka.admin import OffsetSpec
+
+from .. import actors
+from ..lab import wait_until
+from . import (
+    balance,
+    coupon,
+    data_platform,
+    order,
+    payment,
+    projection,
+    provider,
+    sales_rank,
+    service,
+    shipping,
+    stock,
+    topics,
+)
+from .settings import Settings
+from .web import Client
+
+SERVICES = {
+    "provider": provider.serve,
+    "data-platform-server": data_platform.serve,
+    "order": order.serve,
+    "coupon": partial(service.serve, module=coupon),
+    "stock": partial(service.serve, module=stock),
+    "balance": partial(service.serve, module=balance),
+    "payment": partial(service.serve, module=payment),
+    "shipping": partial(service.serve, module=shipping),
+    "data-platform": partial(service.serve, module=data_platform),
+    "projection": partial(service.serve, module=projection),
+    "sales-rank": sales_rank.serve,
+}
+WITH_OUTBOX = ["order", "coupon", "stock", "balance", "payment", "shipping", "data-platform", "projection"]
+OPEN = ("RUNNING", "CANCELLING")
+CLIENTS = 8  # connections that place orders at the same time
+
+
+def start(lab, members=(), **settings):
+    """Starts the whole shop, on empty topics and databases, and returns it as a Run; one that ran before is killed.
+
+    members: more processes of a service, ["balance-2", "balance-3"]. settings: see settings.py. Raises LabError when a
+    process does not come up.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="kafka-course-shop-"))
+    topics.create(lab)
+    for group in topics.GROUPS:
+        lab.group(group)
+    chosen = Settings(folder, lab.prefix, **settings)
+
+    def shop(me):
+        SERVICES[re.sub(r"-\d+$", "", me.name)](me, settings=chosen)
+
+    team = actors.start(lab, shop, members=[*SERVICES, *members])
+    lab.at_close.append(lambda: shutil.rmtree(folder, ignore_errors=True))
+    team.wait(ready=len(SERVICES) + len(members), deadline=30)
+    return Run(lab, team, chosen)
+
+
+class Run:
+    """A shop that runs. team: its processes (Actors); folder: its databases and logs; settings."""
+
+    def __init__(self, lab, team, settings):
+        self.lab, self.team, self.settings, self.folder = lab, team, settings, settings.folder
+        self.api = Client(self.folder, "order-api", timeout=20)
+        self.numbers = 0
+
+    def charge(self, user, amount, key=None):
+        """POST /charges. Returns (status, answer)."""
+        return self._post("/charges", {"userId": user, "amount": amount}, key)
+
+    def order(self, user, product, quantity=1, coupon=None, key=None):
+        """POST /orders. Returns (status, answer): (202, {"orderId": "o-0001", "amount": 3000}) if it was accepted."""
+        body = {"userId": user, "productId": product, "quantity": quantity}
+        return self._post("/orders", body | ({"couponId": coupon} if coupon else {}), key)
+
+    def _post(self, path, body, key):
+        self.numbers += 1
+        return self.api.ask("POST", path, body, **{"Idempotency-Key": key or f"key-{self.numbers}"})
+
+    def behave(self, server, *rules):
+        """Makes the "provider" or the "data-platform-server" follow these rules (third_party.py); none: well again."""
+        Client(self.folder, server).ask("PUT", "/behaviour", {"rules": list(rules)})
+
+    def sql(self, service, query, *values):
+        """What a query of a service's database returns, as a list of dicts."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.settings.database(service)}?mode=ro", uri=True)) as db:
+            db.row_factory = sqlite3.Row
+            return [dict(row) for row in db.execute(query, values)]
+
+    def statuses(self):
+        """How many orders there are of each status, as a dict."""
+        rows = self.sql("order", "SELECT status, count(*) AS n FROM orders GROUP BY status ORDER BY status")
+        return {row["status"]: row["n"] for row in rows}
+
+    def settle(self, deadline=120):
+        """Waits until the shop is quiet: no open order, nothing in an outbox, no lag. Raises LabError when it is not."""
+        wait_until(lambda: not self.busy(), "the shop to be quiet", deadline)
+
+    def busy(self):
+        """What is still to be done, in words; "" when the shop is quiet."""
+        self.team._running()
+        still = sum(self.statuses().get(status, 0) for status in OPEN)
+        if still:
+            return f"{still} orders are open"
+        waiting = {name: self._waiting(name) for name in WITH_OUTBOX}
+        if any(waiting.values()):
+            return f"outboxes: {waiting}"
+        lag = {group: lag for group, lag in self.lags().items() if lag}
+        return f"lag: {lag}" if lag else ""
+
+    def _waiting(self, service):
+        return self.sql(service, "SELECT count(*) AS n FROM outbox WHERE published IS NULL")[0]["n"]
+
+    def lags(self):
+        """The lag of each consumer group, summed over its topics, as a dict."""
+        places = [TopicPartition(self.lab.name(t.name), p) for t in topics.TOPICS for p in range(t.partitions)]
+        ends = self.lab.admin.list_partition_offsets({place: OffsetSpec.LATEST for place in places})
+        committed = self.lab.admin.list_group_offsets([self.lab.name(group) for group in topics.GROUPS])
+        return {
+            group: sum(
+                ends[place].offset - self._committed(committed[self.lab.name(group)], place)
+                for place in places
+                if self._reads(group, place)
+            )
+            for group in topics.GROUPS
+        }
+
+    def _reads(self, group, place):
+        topic = place.topic.removeprefix(self.lab.prefix)
+        declared = next(t for t in topics.TOPICS if t.name == topic)
+        return group in declared.reads.split(", ")
+
+    @staticmethod
+    def _committed(offsets, place):
+        return offsets[place].offset if place in offsets else 0
+
+    def stop(self):
+        """Ends all processes; the databases and logs stay until the lab is closed."""
+        self.team.stop()
+
+
+def plan(orders, users, seed):
+    """What the customers do, the same for each seed: a list for each user of ("charge", amount) and ("order", ...)."""
+    dice = random.Random(seed)
+    names = [f"u-{number:03}" for number in range(1, users + 1)]
+    actions = {name: [("charge", dice.randrange(5, 31) * 1000)] for name in names}
+    for _ in range(orders):
+        name = dice.choice(names)
+        if dice.random() < 0.3:
+            actions[name].append(("charge", dice.randrange(1, 11) * 1000))
+        coupon = f"c-{dice.randint(1, 3)}" if dice.random() < 0.3 else None
+        actions[name].append(("order", f"p-{dice.randint(1, 10)}", dice.randint(1, 2), coupon))
+    return actions
+
+
+def place_orders(run, actions, seed=0):
+    """Does what the plan says: several customers at once, each one's requests in order. Returns the answers' statuses."""
+    users = sorted(actions)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        shares = [users[number::CLIENTS] for number in range(CLIENTS)]
+        return sorted(
+            status for some in pool.map(lambda share: _place(run, actions, share, seed), shares) for status in some
+        )
+
+
+def _place(run, actions, users, seed):
+    client, statuses = Client(run.folder, "order-api", timeout=20), []
+    for turn in range(max((len(actions[user]) for user in users), default=0)):
+        for user in users:
+            if turn < len(actions[user]):
+                key = f"{seed}-{user}-{turn}"
+                statuses.append(_do(client, user, key, *actions[user][turn]))
+    client.close()
+    return statuses
+
+
+def _do(client, user, key, what, *about):
+    if what == "charge":
+        path, body = "/charges", {"userId": user, "amount": about[0]}
+    else:
+        product, quantity, coupon = about
+        path, body = "/orders", {"userId": user, "productId": product, "quantity": quantity}
+        body |= {"couponId": coupon} if coupon else {}
+    return client.ask("POST", path, body, **{"Idempotency-Key": key})[0]
