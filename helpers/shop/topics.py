@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import pandas as pd
 from kafka import KafkaConsumer, TopicPartition
 
 from ..lab import LabError
@@ -81,6 +80,8 @@ def create(lab):
 
 def table():
     """The declared topics as a DataFrame: topic, key, partitions, kept, writes, reads."""
+    import pandas as pd  # here, because the services do not need it, and it takes a second
+
     return pd.DataFrame(
         [(t.name, t.key, t.partitions, t.kept, t.writes, t.reads) for t in TOPICS],
         columns=["topic", "key", "partitions", "kept", "written by", "read by group"],
@@ -89,6 +90,8 @@ def table():
 
 def drift(lab):
     """Where the broker and the declaration differ, as a DataFrame: topic, setting, declared, broker. Empty is good."""
+    import pandas as pd
+
     names = {lab.name(topic.name): topic for topic in TOPICS}
     described = {t["name"]: t for t in lab.admin.describe_topics(sorted(set(names) & set(lab.admin.list_topics())))}
     rows = []
