@@ -1,0 +1,244 @@
+"""The story of one order, from what is on record: the topics with their headers, the step logs, the HTTP logs.
+
+Clocks do not order it. A record comes before its delivery, a delivery before what the service did with it, and that
+before the records that it caused (causationid). Time decides only between things that have nothing to do with each other.
+"""
+
+import heapq
+import math
+from collections import defaultdict
+
+
+from ..lab import LabError
+from . import events, retry, steps, topics, web
+
+COLUMNS = ["kind", "source", "target", "label", "place", "t"]
+PARTICIPANTS = {
+    "order": "Order API",
+    "coupon": "Coupon",
+    "stock": "Stock",
+    "balance": "Balance",
+    "payment": "Payment",
+    "provider": "Provider",
+    "shipping": "Shipping",
+    "data-platform": "Data platform",
+    "data-platform-server": "Its server",
+    "projection": "Projection",
+    "sales-rank": "Sales rank",
+}
+KINDS = {"tx committed": "note", "offset committed": "commit", "crashed": "crash"}
+NEITHER = ("projection", "sales-rank")  # read everything, and change nothing of the order: their deliveries are left out
+
+
+def story(run, order):
+    """What happened to an order, as a DataFrame in causal order, a row for each thing.
+
+    Columns: kind (call, record, deliver, reply, redeliver, refused, commit, crash, note), source, target (participants),
+    label, place ("shop.balance.command[5]@22"), t (seconds since the order was placed). Raises LabError for an unknown
+    order, and when something is on record whose cause is not.
+    """
+    import pandas as pd  # here, because the services do not need it
+
+    told = Story(run, order)
+    rows = [told.rows[key] for key in told.in_causal_order()]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame["t"] = (frame["t"] - frame["t"].min()).round(4)
+    return frame
+
+
+class Story:
+    """Rows by a key of their own, and what comes before what."""
+
+    def __init__(self, run, order):
+        self.order, self.rows, self.before = order, {}, defaultdict(set)
+        self.prefix = run.lab.prefix
+        self.lines = [line for line in steps.read(run.folder) if line.get("order") == order]
+        self.requests = [line for line in web.read_logs(run.folder) if line["order"] == order]
+        records = [record for record in topics.read(run.lab) if retry.header(record, "ce_correlationid", "") == order]
+        if not records:
+            raise LabError(f"There is no record of an order {order}.", "", "run.order(...) answers with the order's id")
+        self.published = {
+            (line["topic"], line["partition"], line["offset"]): line["t"]
+            for line in self.lines
+            if line["step"] == "published"
+        }
+        self.labels = {}
+        for record in records:
+            self.add_record(record)
+        self.add_requests()
+        self.add_services()
+        for record in records:
+            self.after_its_cause(record)
+
+    def add(self, key, kind, source, target, label, place, t, after=None):
+        """A row, and what it comes after."""
+        self.rows[key] = (kind, source, target, label, place, t)
+        if after:
+            self.before[key].add(after)
+        return key
+
+    def add_record(self, record):
+        """source -> Kafka."""
+        event = events.from_record(record)
+        topic, place = self.place(record)
+        kind = "reply" if topic == "shop.saga.reply" else "record"
+        self.labels[event.get_id()] = label(event)
+        name = self.writer(record, event)
+        source = "Relay" if name == "order" else PARTICIPANTS[name]
+        t = self.published.get(place, math.nan)
+        self.add(("record", *place), kind, source, "Kafka", label(event), text(place), t)
+
+    def writer(self, record, event):
+        """The service whose outbox it comes from."""
+        return retry.header(record, "group", event.get_source().rpartition("/")[2])
+
+    def place(self, record):
+        topic = record.topic.removeprefix(self.prefix)
+        return topic, (topic, record.partition, record.offset)
+
+    def add_requests(self):
+        """Calls, and their answers. Who calls: the service that had the causing event, or the customer."""
+        self.called = defaultdict(list)
+        for number, request in enumerate(self.requests):
+            server = "Order API" if request["server"] == "order-api" else PARTICIPANTS[request["server"]]
+            caller = "Customer" if server == "Order API" else CALLERS[request["server"]]
+            source = PARTICIPANTS.get(caller, caller)
+            asked = f"{request['method']} {request['path']}"
+            call = self.add(("call", number), "call", source, server, asked, None, request["t"])
+            answer = f"{request['status']} {request['result'] or ''}".strip()
+            reply = self.add(("answer", number), "reply", server, source, answer, None, request["ended"], call)
+            self.called[caller, request["cause"]] += [(request["t"], call), (request["ended"], reply)]
+            if server == "Order API" and request["method"] == "POST":
+                self.called["request", f"request-{request['key']}"].append((request["t"], call))
+
+    def add_services(self):
+        """Deliveries, and what each service did with them, in the order of its log."""
+        chains = defaultdict(list)
+        refused = {(s["service"], s["t"], *self.where(s)) for s in self.lines if s["step"] == "refused"}
+        skipped = {(s["service"], *self.where(s)) for s in self.lines if s["step"] == "skipped"}
+        for number, line in enumerate(self.lines):
+            if line["step"] == "published" or line["service"] in NEITHER:
+                continue
+            if (line["service"], *self.where(line)) in skipped:
+                continue
+            chains[line["service"], line["ce_id"]].append((line["t"], number))
+        for (service, ce_id), items in chains.items():
+            self.add_chain(service, ce_id, sorted(items), refused)
+
+    def add_chain(self, service, ce_id, items, refused):
+        """One event at one service: each thing after the one before."""
+        name, seen, last, done = PARTICIPANTS[service], set(), None, []
+        for t, number in items:
+            line = self.lines[number]
+            where, key = self.where(line), ("step", number)
+            if line["step"] == "received":
+                kind = self.delivery(service, where, t, seen, refused)
+                again = "" if kind == "deliver" else "again: "
+                self.add(key, kind, "Kafka", name, again + self.labels[ce_id], text(where), t, last)
+                self.before[key].add(("record", *where))
+                seen.add(where)
+            elif line["step"] in KINDS:
+                note = {"tx committed": "tx committed", "crashed": "kill -9"}.get(line["step"], "")
+                self.add(key, KINDS[line["step"]], name, name, note, text(where), t, last)
+            else:
+                continue
+            done.append((t, key))
+            last = key
+        self.weave(service, ce_id, done)
+
+    def delivery(self, service, where, t, seen, refused):
+        """How a delivery is drawn: the first one, one that came again, or one that the inbox refused."""
+        later = [r for r in refused if r[0] == service and r[2:] == where and r[1] >= t]
+        nexts = [s["t"] for s in self.lines if s["step"] == "received" and s["t"] > t and self.where(s) == where]
+        if later and min(r[1] for r in later) < min(nexts, default=math.inf):
+            return "refused"
+        return "redeliver" if where in seen else "deliver"
+
+    def weave(self, service, ce_id, done):
+        """The HTTP calls of this event stand between the things that the service logged."""
+        for t, key in self.called.get((service, ce_id), []):
+            earlier = [k for at, k in done if at <= t]
+            later = [k for at, k in done if at > t]
+            if not earlier:
+                raise LabError(f"{service} made a call for {ce_id}, which it has not received.", "", "")
+            self.before[key].add(earlier[-1])
+            if later:
+                self.before[later[0]].add(key)
+        self.called[service, "done", ce_id] = done
+
+    def after_its_cause(self, record):
+        """A record comes after what its writer did with the event that caused it."""
+        event = events.from_record(record)
+        _, place = self.place(record)
+        key, writer = ("record", *place), self.writer(record, event)
+        copied = retry.header(record, "group", "")
+        cause = event.get_id() if copied else event.get_extension("causationid")
+        t = self.rows[key][5]
+        if writer in NEITHER:
+            writer, found = None, [("record", *where) for where in self.places_of(cause)]
+        elif cause.startswith("request-"):
+            found = [k for _, k in self.called.get(("request", cause), [])]
+        else:
+            done = self.called.get((writer, "done", cause), [])
+            found = [k for at, k in done if self.rows[k][0] != "commit" and not at > t] or [k for _, k in done[:1]]
+            found = found[-1:] or [("record", *where) for where in self.places_of(cause)]
+        if not found:
+            raise LabError(
+                f"{text(place)} ({event.get_id()}) has no cause on record.",
+                f"its causationid is {cause!r}, and neither a record nor a request has that id",
+                "read the step logs in run.folder",
+            )
+        self.before[key].add(found[-1])
+
+    def places_of(self, ce_id):
+        return [self.where(line) for line in self.lines if line["step"] == "published" and line["ce_id"] == ce_id]
+
+    @staticmethod
+    def where(line):
+        return line["topic"], line["partition"], line["offset"]
+
+    def in_causal_order(self):
+        """The keys of all rows, causes first, and otherwise by time."""
+        after, waits = defaultdict(list), {}
+        for key in self.rows:
+            missing = [cause for cause in self.before[key] if cause not in self.rows]
+            if missing:
+                raise LabError(f"{self.rows[key]} has no cause on record.", f"{missing[0]} is missing", "")
+            waits[key] = len(self.before[key])
+            for cause in self.before[key]:
+                after[cause].append(key)
+        ready = [(self.time_of(key), str(key), key) for key in self.rows if not waits[key]]
+        heapq.heapify(ready)
+        while ready:
+            t, _, key = heapq.heappop(ready)
+            yield key
+            for effect in after[key]:
+                waits[effect] -= 1
+                if not waits[effect]:
+                    heapq.heappush(ready, (max(t, self.time_of(effect)), str(effect), effect))
+
+    def time_of(self, key):
+        t = self.rows[key][5]
+        return -math.inf if math.isnan(t) else t
+
+
+CALLERS = {"provider": "payment", "data-platform-server": "data-platform"}
+
+
+def text(place):
+    """("t", 0, 3) as "t[0]@3"."""
+    return "{}[{}]@{}".format(*place)
+
+
+def label(event):
+    """A few words: "deduct 3,000"."""
+    data, verb = event.get_data(), events.name_of(event).partition(".")[2]
+    if "reason" in data:
+        return f"{verb}: {data['reason']}"
+    if verb == "balance":
+        return f"balance is {data['balance']:,}"
+    if verb in ("reserve", "sold"):
+        return f"{verb} {data['quantity']} × {data['productId']}"
+    if verb == "hold":
+        return f"hold {data['couponId']}"
+    return f"{verb} {data['amount']:,}" if "amount" in data else verb
