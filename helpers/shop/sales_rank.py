@@ -45,24 +45,23 @@ def one_transaction(consumer, producer, settings, steps, polled):
     steps("received", lines)
     producer.begin_transaction()
     try:
-        for record, event in pairs:
-            if events.name_of(event) == "order.completed":
-                send(producer, settings, record, event)
-        offsets = {place: OffsetAndMetadata(some[-1].offset + 1) for place, some in polled.items()}
+        sent = [send(producer, settings, *pair) for pair in pairs if events.name_of(pair[1]) == "order.completed"]
+        offsets = {where: OffsetAndMetadata(some[-1].offset + 1) for where, some in polled.items()}
         producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
         producer.commit_transaction()
     except KafkaError:
         producer.abort_transaction()
         raise
+    steps("published", [about(sale) | place(future.value, settings.prefix) for sale, future in sent])
     steps("offset committed", lines)
 
 
 def send(producer, settings, record, event):
-    """The sale's id is the place of the order's record, so it is the same in every attempt."""
+    """The sale, whose id is the place of the order's record and the same in every attempt, and the future."""
     order = event.get_data()
     sale = events.new("product.sold", event, productId=order["productId"], quantity=order["quantity"])
     sale = events.restored(
         events.stored(sale, id=f"{GROUP}-{record.partition}-{record.offset}", source=f"/shop/{GROUP}")
     )
     key, value, headers = events.to_record(sale)
-    producer.send(settings.prefix + events.topic_of(sale), value, key, headers)
+    return sale, producer.send(settings.prefix + events.topic_of(sale), value, key, headers)

@@ -8,7 +8,6 @@ import heapq
 import math
 from collections import defaultdict
 
-
 from ..lab import LabError
 from . import events, retry, steps, topics, web
 
@@ -21,8 +20,8 @@ PARTICIPANTS = {
     "payment": "Payment",
     "provider": "Provider",
     "shipping": "Shipping",
-    "data-platform": "Data platform",
-    "data-platform-server": "Its server",
+    "data-platform": "Sender",  # to the data platform
+    "data-platform-server": "Data platform",
     "projection": "Projection",
     "sales-rank": "Sales rank",
 }
@@ -34,7 +33,7 @@ def story(run, order):
     """What happened to an order, as a DataFrame in causal order, a row for each thing.
 
     Columns: kind (call, record, deliver, reply, redeliver, refused, commit, crash, note), source, target (participants),
-    label, place ("shop.balance.command[5]@22"), t (seconds since the order was placed). Raises LabError for an unknown
+    label, place ("balance.command[5]@22"), t (seconds since the order was placed). Raises LabError for an unknown
     order, and when something is on record whose cause is not.
     """
     import pandas as pd  # here, because the services do not need it
@@ -226,8 +225,8 @@ CALLERS = {"provider": "payment", "data-platform-server": "data-platform"}
 
 
 def text(place):
-    """("t", 0, 3) as "t[0]@3"."""
-    return "{}[{}]@{}".format(*place)
+    """("shop.balance.command", 5, 22) as "balance.command[5]@22"."""
+    return "{}[{}]@{}".format(*place).removeprefix("shop.")
 
 
 def label(event):

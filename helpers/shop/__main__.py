@@ -1,0 +1,78 @@
+"""python -m helpers.shop run --orders 1000 --users 200 --seed 7 | diagram --order o-0001"""
+
+import argparse
+import json
+import sys
+import time
+
+from helpers.lab import LabError, open_lab
+
+from . import invariants, place_orders, plan, start, story
+
+
+def main(arguments=None):
+    """Runs one command; its exit status is 0, or 1 when an invariant is broken or nothing can run."""
+    options = _parser().parse_args(arguments)
+    lab = None
+    try:
+        lab = open_lab("shop")
+        return options.run(lab, options)
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        if lab:
+            lab.close()
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m helpers.shop", description="The shop, without a notebook.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, text in (
+        ("run", _run, "customers charge and order; then the invariants are checked"),
+        ("diagram", _diagram, "the same, and then what happened to one order"),
+    ):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--orders", type=int, default=20)
+        sub.add_argument("--users", type=int, default=5)
+        sub.add_argument("--seed", type=int, default=1)
+        sub.add_argument("--order", default="o-0001")
+        sub.set_defaults(run=run)
+    return parser
+
+
+def _run(lab, options):
+    """The last line is JSON."""
+    result, _ = _serve_customers(lab, options)
+    print(json.dumps(result))
+    return 1 if result["violations"] else 0
+
+
+def _diagram(lab, options):
+    _, shop = _serve_customers(lab, options)
+    print(story(shop, options.order).to_string(index=False))
+    return 0
+
+
+def _serve_customers(lab, options):
+    shop = start(lab)
+    began = time.monotonic()
+    place_orders(shop, plan(options.orders, options.users, options.seed), options.seed)
+    shop.settle()
+    seconds = time.monotonic() - began
+    checked, found = invariants(shop), shop.statuses()
+    print(checked.to_string(index=False))
+    result = {
+        "orders": sum(found.values()),
+        "completed": found.get("COMPLETED", 0),
+        "cancelled": found.get("CANCELLED", 0),
+        "needs_operator": found.get("NEEDS_OPERATOR", 0),
+        "violations": int(checked["violations"].sum()),
+        "seconds": round(seconds, 1),
+        "orders_per_second": round(sum(found.values()) / seconds, 1),
+    }
+    return result, shop
+
+
+if __name__ == "__main__":
+    sys.exit(main())
