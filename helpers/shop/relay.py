@@ -75,7 +75,9 @@ class Relay(threading.Thread):
         line, key, value, headers = unpacked(row)
         more = [(name, str(text).encode()) for name, text in json.loads(row["headers"]).items()]
         topic = self.settings.prefix + row["topic"]
-        return line, self.producer.send(topic, value, key if self.settings.keys else None, headers + more)
+        if row["topic"] in self.settings.without_key:
+            key = None
+        return line, self.producer.send(topic, value, key, headers + more)
 
     def _mark(self, acknowledged):
         rows = [line | place(sent, self.settings.prefix) for _, line, sent in acknowledged]

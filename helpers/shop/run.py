@@ -108,12 +108,16 @@ class Run:
         return {row["status"]: row["n"] for row in rows}
 
     def settle(self, deadline=120):
-        """Waits until the shop is quiet: no open order, nothing in an outbox, no lag. Raises LabError when it is not."""
-        wait_until(lambda: not self.busy(), "the shop to be quiet", deadline)
+        """Waits until the shop is quiet: no open order, nothing in an outbox, no lag. Raises LabError if it is not."""
+        until = time.monotonic() + deadline
+        while busy := self.busy():
+            if time.monotonic() > until:
+                raise LabError(f"The shop is not quiet after {deadline} s.", busy, "run.team.output(name) shows errors")
+            time.sleep(0.1)
 
     def busy(self):
         """What is still to be done, in words; "" when the shop is quiet."""
-        self.team._running()
+        self._running()  # shows what a process has raised
         still = sum(self.statuses().get(status, 0) for status in OPEN)
         if still:
             return f"{still} orders are open"
@@ -148,6 +152,14 @@ class Run:
     @staticmethod
     def _committed(offsets, place):
         return offsets[place].offset if place in offsets else 0
+
+    def restart(self, member):
+        """Waits until a member has been killed, or has crashed, and starts it again."""
+        wait_until(lambda: member not in self._running(), f"{member} to be gone")
+        self.team.add(member)
+
+    def _running(self):
+        return [process.name for process in self.team._running()]
 
     def stop(self):
         """Ends all processes; the databases and logs stay until the lab is closed."""

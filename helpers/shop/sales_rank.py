@@ -22,6 +22,8 @@ def serve(me, settings):
         **me.client,
         group_id=settings.prefix + GROUP,
         client_id=me.name,
+        group_instance_id=me.name,
+        session_timeout_ms=10_000,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",

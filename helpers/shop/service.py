@@ -62,6 +62,8 @@ class Service:
             **me.client,
             group_id=settings.prefix + module.GROUP,
             client_id=me.name,
+            group_instance_id=me.name,  # who is started again gets its partitions back at once, without a rebalance
+            session_timeout_ms=10_000,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_poll_records=settings.batch,

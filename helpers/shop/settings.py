@@ -17,7 +17,7 @@ class Settings:
     coupons: dict = field(default_factory=lambda: COUPONS)
     batch: int = 200  # records in one transaction, at most
     inbox: bool = True  # False: nobody remembers what was handled
-    keys: bool = True  # False: records go to any partition
+    without_key: tuple = ()  # topics whose records go to any partition: ("shop.balance.command",)
     commit_first: bool = False  # True: the offset is committed before the work
     crash: dict | None = None  # {"service": "balance", "point": "after_db_commit", "type": "balance.deduct"}
     cost: float = 0  # seconds of work that every command of the balance takes more
