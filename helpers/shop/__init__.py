@@ -1,7 +1,8 @@
 """The shop: an e-commerce system of real processes, on Kafka."""
 
+from .baseline import baseline
 from .invariants import invariants
 from .run import place_orders, plan, start
 from .story import story
 
-__all__ = ["invariants", "place_orders", "plan", "start", "story"]
+__all__ = ["baseline", "invariants", "place_orders", "plan", "start", "story"]

@@ -35,7 +35,7 @@ def deduct(db, command):
 
 
 def refund(db, command):
-    """Gives back what was deducted for the order. Without a deduction only its entry stays, which refuses a late one."""
+    """Gives back what was deducted for the order. Without a deduction its entry stays, and refuses a late one."""
     order, user = command.get_data()["orderId"], command.get_data()["userId"]
     taken = -db.execute("SELECT coalesce(sum(amount), 0) FROM ledger WHERE orders = ?", (order,)).fetchone()[0]
     db.execute("INSERT OR IGNORE INTO balance VALUES (?, 0)", (user,))

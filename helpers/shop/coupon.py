@@ -6,8 +6,10 @@ from .store import changed
 NAME = GROUP = "coupon"
 TOPICS = ["shop.coupon.command"]
 TABLES = """
-CREATE TABLE IF NOT EXISTS coupon (coupon TEXT PRIMARY KEY, quota INTEGER NOT NULL, left INTEGER NOT NULL CHECK (left >= 0));
-CREATE TABLE IF NOT EXISTS holding (orders TEXT PRIMARY KEY, coupon TEXT NOT NULL, user TEXT NOT NULL, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS coupon (
+    coupon TEXT PRIMARY KEY, quota INTEGER NOT NULL, left INTEGER NOT NULL CHECK (left >= 0));
+CREATE TABLE IF NOT EXISTS holding (
+    orders TEXT PRIMARY KEY, coupon TEXT NOT NULL, user TEXT NOT NULL, state TEXT NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS one_each ON holding (coupon, user) WHERE state IN ('held', 'used');
 """
 

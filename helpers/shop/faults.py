@@ -9,7 +9,7 @@ POINTS = ("before_db_commit", "after_db_commit", "after_ack")
 def crash_here(settings, steps, point, rows):
     """kill -9 of this process, once in a run, if the settings ask for it at this point and for one of these records.
 
-    rows: lines for the step log; settings.crash: a dict with service and point, and maybe order and type, "balance.deduct".
+    rows: lines for the step log; settings.crash: a dict with service and point, maybe with order and type too.
     """
     wanted = settings.crash
     if not wanted or (wanted["service"], wanted["point"]) != (steps.service, point):

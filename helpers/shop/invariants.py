@@ -41,7 +41,8 @@ class Scan:
 
 
 def money(run, seen):
-    sums = "SELECT user, amount, (SELECT coalesce(sum(amount), 0) FROM ledger l WHERE l.user = b.user) AS s FROM balance b"
+    sums = """SELECT user, amount, (SELECT coalesce(sum(amount), 0) FROM ledger l WHERE l.user = b.user) AS s
+        FROM balance b"""
     for row in run.sql("balance", sums):
         if row["amount"] != row["s"] or row["amount"] < 0:
             yield f"{row['user']}: balance {row['amount']:,}, ledger {row['s']:,}"
@@ -56,16 +57,17 @@ def one_deduction(run, seen):
 
 
 def stock_adds_up(run, seen):
-    wrong = """SELECT product, initial, free, reserved, sold FROM stock s WHERE free + reserved + sold <> initial OR reserved <>
-        (SELECT coalesce(sum(quantity), 0) FROM reservation r WHERE r.product = s.product AND state = 'reserved')
-        OR sold <> (SELECT coalesce(sum(quantity), 0) FROM reservation r WHERE r.product = s.product AND state = 'sold')"""
+    of_state = "(SELECT coalesce(sum(quantity), 0) FROM reservation r WHERE r.product = s.product AND state = '{}')"
+    wrong = f"""SELECT product, initial, free, reserved, sold FROM stock s WHERE free + reserved + sold <> initial
+        OR reserved <> {of_state.format("reserved")} OR sold <> {of_state.format("sold")}"""
     for row in run.sql("stock", wrong):
         yield str(row)
 
 
 def coupons_add_up(run, seen):
     issued = "(SELECT count(*) FROM holding h WHERE h.coupon = c.coupon AND state IN ('held', 'used'))"
-    for row in run.sql("coupon", f"SELECT coupon, quota, left, {issued} AS issued FROM coupon c WHERE left + {issued} <> quota"):
+    wrong = f"SELECT coupon, quota, left, {issued} AS issued FROM coupon c WHERE left + {issued} <> quota"
+    for row in run.sql("coupon", wrong):
         yield str(row)
     twice = """SELECT coupon, user, group_concat(orders) AS orders FROM holding WHERE state IN ('held', 'used')
         GROUP BY coupon, user HAVING count(*) > 1"""

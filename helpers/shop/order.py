@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS orders (
     coupon TEXT, amount INTEGER NOT NULL, status TEXT NOT NULL, step INTEGER NOT NULL, reason TEXT,
     placed REAL NOT NULL, moved REAL NOT NULL, last_event TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS open_orders ON orders (moved) WHERE status IN ('RUNNING', 'CANCELLING');
-CREATE TABLE IF NOT EXISTS request (key TEXT PRIMARY KEY, body TEXT NOT NULL, status INTEGER NOT NULL, answer TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS request (
+    key TEXT PRIMARY KEY, body TEXT NOT NULL, status INTEGER NOT NULL, answer TEXT NOT NULL);
 """
 
 
@@ -114,7 +115,8 @@ def end(db, order, status, event, cause, reason=None):
 
 def move(db, order, status, step, reason, cause):
     """The guard is the state it comes from: of two who want to move the order one succeeds."""
-    moved = "UPDATE orders SET status = ?, step = ?, reason = ?, moved = ?, last_event = ? WHERE id = ? AND status = ? AND step = ?"
+    moved = """UPDATE orders SET status = ?, step = ?, reason = ?, moved = ?, last_event = ?
+        WHERE id = ? AND status = ? AND step = ?"""
     values = (status, step, reason, time.time(), events.stored(cause), order["id"], order["status"], order["step"])
     if not changed(db, moved, values):
         raise RuntimeError(f"{order['id']} was moved by somebody else within our transaction")
@@ -168,7 +170,7 @@ class Api:
         if request.method == "GET" and request.path.startswith("/orders/"):
             order = find(db, request.path.removeprefix("/orders/"))
             return (200, fields_of(order) | {"status": order["status"]}) if order else (404, {"error": "no such order"})
-        accept = {"/orders": self.place_order, "/charges": self.charge}.get(request.path)
+        accept = {"/orders": place_order, "/charges": charge}.get(request.path)
         if request.method != "POST" or not accept:
             return 404, {"error": "there are POST /orders, POST /charges and GET /orders/ID"}
         key = request.headers.get("Idempotency-Key")
@@ -186,43 +188,46 @@ class Api:
             if before:
                 return before["status"], json.loads(before["answer"])
             try:
-                answer = accept(db, request.body, f"request-{key}")
-            except (fastjsonschema.JsonSchemaException, Refused) as error:
+                answer = accept(db, self.settings, request.body, f"request-{key}")
+            except (fastjsonschema.JsonSchemaException, events.BadEvent, Refused) as error:
                 return 422, {"error": str(error)}
             db.execute("INSERT INTO request VALUES (?, ?, 202, ?)", (key, body, json.dumps(answer)))
         self.wake.set()
         return 202, answer
 
-    def place_order(self, db, body, request):
-        """The order, its event and its first command: all in one transaction."""
-        ORDER_BODY(body)
-        amount = self.price(body)
-        number = db.execute("SELECT coalesce(max(number), 0) + 1 FROM orders").fetchone()[0]
-        order, now = f"o-{number:04}", time.time()
-        placed = events.new("order.placed", request=request, orderId=order, amount=amount, **body)
-        placed = store.add_to_outbox(db, NAME, placed)
-        row = (number, order, body["userId"], body["productId"], body["quantity"], body.get("couponId"), amount)
-        values = (*row, "RUNNING", 0, None, now, now, events.stored(placed))
-        db.execute(f"INSERT INTO orders VALUES ({', '.join('?' * len(values))})", values)
-        for event in forward(db, find(db, order), 0, placed):
-            store.add_to_outbox(db, NAME, event)
-        return {"orderId": order, "amount": amount}
 
-    def price(self, body):
-        """What it costs, less the coupon's discount. Raises Refused for what the shop does not have."""
-        if body["productId"] not in self.settings.products:
-            raise Refused(f"no product {body['productId']}")
-        if "couponId" in body and body["couponId"] not in self.settings.coupons:
-            raise Refused(f"no coupon {body['couponId']}")
-        discount = self.settings.coupons[body["couponId"]][0] if "couponId" in body else 0
-        return max(1, self.settings.products[body["productId"]][0] * body["quantity"] - discount)
+def place_order(db, settings, body, request):
+    """The order, its event and its first command: all in one transaction."""
+    ORDER_BODY(body)
+    amount = price(settings, body)
+    number = db.execute("SELECT coalesce(max(number), 0) + 1 FROM orders").fetchone()[0]
+    order, now = f"o-{number:04}", time.time()
+    placed = events.new("order.placed", request=request, orderId=order, amount=amount, **body)
+    placed = store.add_to_outbox(db, NAME, placed)
+    row = (number, order, body["userId"], body["productId"], body["quantity"], body.get("couponId"), amount)
+    values = (*row, "RUNNING", 0, None, now, now, events.stored(placed))
+    db.execute(f"INSERT INTO orders VALUES ({', '.join('?' * len(values))})", values)
+    for event in forward(db, find(db, order), 0, placed):
+        store.add_to_outbox(db, NAME, event)
+    return {"orderId": order, "amount": amount}
 
-    def charge(self, db, body, request):
-        """Charging goes through the same topic as deducting, with the same key: so they stay in order."""
-        CHARGE_BODY(body)
-        charge = request.replace("request-", "charge-")
-        store.add_to_outbox(db, NAME, events.new("balance.charge", request=request, chargeId=charge, **body))
-        return {"chargeId": charge}
+
+def price(settings, body):
+    """What it costs, less the coupon's discount. Raises Refused for what the shop does not have."""
+    if body["productId"] not in settings.products:
+        raise Refused(f"no product {body['productId']}")
+    if "couponId" in body and body["couponId"] not in settings.coupons:
+        raise Refused(f"no coupon {body['couponId']}")
+    discount = settings.coupons[body["couponId"]][0] if "couponId" in body else 0
+    return max(1, settings.products[body["productId"]][0] * body["quantity"] - discount)
+
+
+def charge(db, settings, body, request):
+    """Charging goes through the same topic as deducting, with the same key: so they stay in order."""
+    CHARGE_BODY(body)
+    charge = request.replace("request-", "charge-")
+    store.add_to_outbox(db, NAME, events.new("balance.charge", request=request, chargeId=charge, **body))
+    return {"chargeId": charge}
 
 
 class Refused(ValueError):

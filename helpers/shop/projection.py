@@ -1,4 +1,4 @@
-"""The read model: what a customer's page shows. It is made from the topics alone, and can be made again from offset 0."""
+"""The read model: what a customer's page shows. Made from the topics alone, it can be made again."""
 
 from . import events
 

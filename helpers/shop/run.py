@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 
 from .. import actors
-from ..lab import wait_until
+from ..lab import LabError, wait_until
 from . import (
     balance,
     coupon,
@@ -167,45 +168,40 @@ class Run:
 
 
 def plan(orders, users, seed):
-    """What the customers do, the same for each seed: a list for each user of ("charge", amount) and ("order", ...)."""
+    """What the customers do, the same for each seed: {user: [(path, body), ...]}, charges and orders."""
     dice = random.Random(seed)
     names = [f"u-{number:03}" for number in range(1, users + 1)]
-    actions = {name: [("charge", dice.randrange(5, 31) * 1000)] for name in names}
+    actions = {name: [_charge(name, dice.randrange(5, 31))] for name in names}
     for _ in range(orders):
         name = dice.choice(names)
         if dice.random() < 0.3:
-            actions[name].append(("charge", dice.randrange(1, 11) * 1000))
-        coupon = f"c-{dice.randint(1, 3)}" if dice.random() < 0.3 else None
-        actions[name].append(("order", f"p-{dice.randint(1, 10)}", dice.randint(1, 2), coupon))
+            actions[name].append(_charge(name, dice.randrange(1, 11)))
+        body = {"userId": name, "productId": f"p-{dice.randint(1, 10)}", "quantity": dice.randint(1, 2)}
+        coupon = {"couponId": f"c-{dice.randint(1, 3)}"} if dice.random() < 0.3 else {}
+        actions[name].append(("/orders", body | coupon))
     return actions
 
 
+def _charge(user, thousands):
+    return "/charges", {"userId": user, "amount": thousands * 1000}
+
+
 def place_orders(run, actions, seed=0):
-    """Does what the plan says: several customers at once, each one's requests in order. Returns the answers' statuses."""
+    """Does what the plan says: several customers at once, each one's requests in order. Returns the statuses, sorted."""
     users = sorted(actions)
+    shares = [{user: actions[user] for user in users[number::CLIENTS]} for number in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:
-        shares = [users[number::CLIENTS] for number in range(CLIENTS)]
-        return sorted(
-            status for some in pool.map(lambda share: _place(run, actions, share, seed), shares) for status in some
-        )
+        answers = pool.map(partial(_place, run, seed), shares)
+        return sorted(status for some in answers for status in some)
 
 
-def _place(run, actions, users, seed):
+def _place(run, seed, share):
+    """One connection: a turn of each of its users after the other."""
     client, statuses = Client(run.folder, "order-api", timeout=20), []
-    for turn in range(max((len(actions[user]) for user in users), default=0)):
-        for user in users:
-            if turn < len(actions[user]):
-                key = f"{seed}-{user}-{turn}"
-                statuses.append(_do(client, user, key, *actions[user][turn]))
+    for turn in range(max(map(len, share.values()), default=0)):
+        for user, mine in share.items():
+            if turn < len(mine):
+                key = {"Idempotency-Key": f"{seed}-{user}-{turn}"}
+                statuses.append(client.ask("POST", *mine[turn], **key)[0])
     client.close()
     return statuses
-
-
-def _do(client, user, key, what, *about):
-    if what == "charge":
-        path, body = "/charges", {"userId": user, "amount": about[0]}
-    else:
-        product, quantity, coupon = about
-        path, body = "/orders", {"userId": user, "productId": product, "quantity": quantity}
-        body |= {"couponId": coupon} if coupon else {}
-    return client.ask("POST", path, body, **{"Idempotency-Key": key})[0]

@@ -5,8 +5,8 @@
 Killed before the transaction's end: nothing has happened, and the record comes again. Killed after it and before the
 offset is committed: the record comes again, and the inbox refuses it. So each command has its effect once.
 
-A service is a module with NAME, GROUP, TOPICS, TABLES and HANDLERS: {event type: function(db, event)}. A handler changes
-the service's tables, and returns the events to be published. A module may have too:
+A service is a module with NAME, GROUP, TOPICS, TABLES and HANDLERS: {event type: function(db, event)}. A handler
+changes the service's tables, and returns the events to be published. A module may have too:
 
     prepare(db, settings)   fills the tables at the start
     tick(db, settings)      is called once a second, and returns the events to be published

@@ -1,8 +1,8 @@
 """The step log of a process: what it did with each record, as lines of JSON, for the sequence diagram.
 
 Fields: t (time.monotonic(), which all processes of this machine share), service, step, ce_id, order, type, topic,
-partition, offset. Steps: received, refused (by the inbox), skipped (no business of this service), tx committed, published, offset
-committed, crashed.
+partition, offset. Steps: received, refused (by the inbox), skipped (no business of this service), tx committed,
+published, offset committed, crashed.
 """
 
 import json

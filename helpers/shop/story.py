@@ -1,7 +1,7 @@
 """The story of one order, from what is on record: the topics with their headers, the step logs, the HTTP logs.
 
 Clocks do not order it. A record comes before its delivery, a delivery before what the service did with it, and that
-before the records that it caused (causationid). Time decides only between things that have nothing to do with each other.
+before the records that it caused (causationid). Time decides only between things that do not depend on each other.
 """
 
 import heapq
@@ -26,14 +26,14 @@ PARTICIPANTS = {
     "sales-rank": "Sales rank",
 }
 KINDS = {"tx committed": "note", "offset committed": "commit", "crashed": "crash"}
-NEITHER = ("projection", "sales-rank")  # read everything, and change nothing of the order: their deliveries are left out
+NEITHER = ("projection", "sales-rank")  # read everything; their deliveries are left out
 
 
 def story(run, order):
     """What happened to an order, as a DataFrame in causal order, a row for each thing.
 
-    Columns: kind (call, record, deliver, reply, redeliver, refused, commit, crash, note), source, target (participants),
-    label, place ("balance.command[5]@22"), t (seconds since the order was placed). Raises LabError for an unknown
+    Columns: kind (call, record, deliver, reply, redeliver, refused, commit, crash, note), source, target (who),
+    label, place ("balance.command[5]@22"), t (seconds since the first thing). Raises LabError for an unknown
     order, and when something is on record whose cause is not.
     """
     import pandas as pd  # here, because the services do not need it
