@@ -187,7 +187,7 @@ def _charge(user, thousands):
 
 
 def place_orders(run, actions, seed=0):
-    """Does what the plan says: several customers at once, each one's requests in order. Returns the statuses, sorted."""
+    """Does what the plan says: several customers at once, each one's requests in order. Returns the statuses."""
     users = sorted(actions)
     shares = [{user: actions[user] for user in users[number::CLIENTS]} for number in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:

@@ -1,0 +1,212 @@
+"""The shop's parts, without a broker: events, handlers, the saga, retries, the baseline."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from helpers.shop import balance as balances
+from helpers.shop import baseline, coupon, events, order, plan, retry, settings, stock, store, topics
+
+ORDER = {"orderId": "o-1", "userId": "ann"}
+
+
+@pytest.fixture
+def db(tmp_path):
+    """One database with the tables of all services; three products, one coupon of which there is one."""
+    tables = "".join(part.TABLES for part in (balances, stock, coupon, order))
+    db = store.connect(tmp_path / "all.db", tables)
+    chosen = settings.Settings(tmp_path, "", products={"p-1": (1000, 3)}, coupons={"c-1": (500, 1)})
+    stock.prepare(db, chosen)
+    coupon.prepare(db, chosen)
+    yield db
+    db.close()
+
+
+def handled(db, module, name, **data):
+    """The names of the events that a handler answers with."""
+    command = events.new(name, request="request-1", **data)
+    return [events.name_of(event) for event in module.HANDLERS[name](db, command)]
+
+
+def one(db, query):
+    return tuple(db.execute(query).fetchone())
+
+
+def test_an_event_is_the_same_after_kafka():
+    sent = events.new("balance.deduct", request="request-1", **ORDER, amount=500)
+    key, value, headers = events.to_record(sent)
+    came = events.from_record(SimpleNamespace(key=key, value=value, headers=headers))
+    assert key == b"ann"
+    assert came.get_data() == sent.get_data()
+    assert {"ce_id", "ce_type", "ce_source", "ce_subject", "ce_time", "content-type"} <= {name for name, _ in headers}
+    assert (came.get_extension("correlationid"), came.get_extension("causationid")) == ("o-1", "request-1")
+
+
+def test_an_effect_takes_on_order_trace_and_cause():
+    cause = events.new("balance.deduct", request="request-1", **ORDER, amount=500)
+    effect = events.new("balance.deducted", cause, orderId="o-1", balance=0)
+    trace = [event.get_extension("traceparent").split("-")[1] for event in (cause, effect)]
+    assert trace[0] == trace[1]
+    assert effect.get_extension("causationid") == cause.get_id()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("balance.deduct", ORDER | {"amount": 0}),
+        ("balance.deduct", ORDER | {"amount": "5"}),
+        ("balance.deduct", ORDER),
+        ("balance.deduct", ORDER | {"amount": 5, "more": 1}),
+        ("balance.steal", ORDER | {"amount": 5}),
+    ],
+)
+def test_what_does_not_fit_its_schema_is_refused_by_the_writer(name, data):
+    with pytest.raises(events.BadEvent):
+        events.new(name, request="request-1", **data)
+
+
+@pytest.mark.parametrize("change", [{"value": b"\xff"}, {"value": b"{}"}, {"headers": []}, {"key": b"\xff"}])
+def test_what_does_not_fit_its_schema_is_refused_by_the_reader(change):
+    key, value, headers = events.to_record(events.new("balance.deduct", request="r", **ORDER, amount=500))
+    with pytest.raises(events.BadEvent):
+        events.from_record(SimpleNamespace(**{"key": key, "value": value, "headers": headers} | change))
+
+
+def test_each_event_type_goes_to_a_declared_topic_with_its_key():
+    declared = {topic.name: topic for topic in topics.TOPICS}
+    assert [(topic, declared[topic].key) for topic, _, _ in events.TYPES.values()] == [
+        (topic, key) for topic, key, _ in events.TYPES.values()
+    ]
+
+
+def test_an_outbox_gives_ids_in_order(db):
+    with store.transaction(db):
+        ids = [
+            store.add_to_outbox(db, "x", events.new("order.placed", request="r", **PLACED)).get_id() for _ in range(2)
+        ]
+    assert ids == ["x-1", "x-2"]
+
+
+PLACED = ORDER | {"productId": "p-1", "quantity": 1, "amount": 5}
+
+
+def test_a_transaction_is_all_or_nothing(db):
+    with pytest.raises(ZeroDivisionError), store.transaction(db):
+        store.first_time(db, "balance", "x-1")
+        _ = 1 / 0
+    assert store.first_time(db, "balance", "x-1")
+    assert not store.first_time(db, "balance", "x-1")
+
+
+def test_not_enough_balance_is_an_answer(db):
+    assert handled(db, balances, "balance.charge", userId="ann", chargeId="c", amount=400) == ["user.balance"]
+    assert handled(db, balances, "balance.deduct", **ORDER, amount=500) == ["balance.refused"]
+    assert handled(db, balances, "balance.deduct", **ORDER, amount=300) == ["balance.deducted", "user.balance"]
+    assert one(db, "SELECT amount FROM balance") == (100,)
+    assert one(db, "SELECT sum(amount) FROM ledger") == (100,)
+
+
+def test_a_refund_before_the_deduction_refuses_it(db):
+    handled(db, balances, "balance.charge", userId="ann", chargeId="c", amount=400)
+    handled(db, balances, "balance.refund", **ORDER, amount=300)
+    assert handled(db, balances, "balance.deduct", **ORDER, amount=300) == ["balance.refused"]
+    assert one(db, "SELECT amount FROM balance") == (400,)
+
+
+def test_stock_is_reserved_sold_and_released(db):
+    goods = {"orderId": "o-1", "productId": "p-1", "quantity": 2}
+    assert handled(db, stock, "stock.reserve", **goods) == ["stock.reserved"]
+    assert handled(db, stock, "stock.reserve", **goods | {"orderId": "o-2"}) == ["stock.refused"]
+    handled(db, stock, "stock.confirm", **goods)
+    handled(db, stock, "stock.release", **goods)  # too late: it is sold
+    assert one(db, "SELECT free, reserved, sold FROM stock") == (1, 0, 2)
+
+
+def test_a_release_before_the_reservation_refuses_it(db):
+    goods = {"orderId": "o-1", "productId": "p-1", "quantity": 2}
+    handled(db, stock, "stock.release", **goods)
+    assert handled(db, stock, "stock.reserve", **goods) == ["stock.refused"]
+    assert one(db, "SELECT free, reserved FROM stock") == (3, 0)
+
+
+def test_a_coupon_goes_to_the_first_and_comes_back(db):
+    held = {"orderId": "o-1", "couponId": "c-1", "userId": "ann"}
+    assert handled(db, coupon, "coupon.hold", **held) == ["coupon.held"]
+    assert handled(db, coupon, "coupon.hold", **held | {"orderId": "o-2"}) == ["coupon.refused"]
+    assert handled(db, coupon, "coupon.hold", **held | {"orderId": "o-3", "userId": "ben"}) == ["coupon.refused"]
+    handled(db, coupon, "coupon.release", **held)
+    assert handled(db, coupon, "coupon.hold", **held | {"orderId": "o-4", "userId": "ben"}) == ["coupon.held"]
+
+
+def placed(db, tmp_path, **body):
+    chosen = settings.Settings(tmp_path, "", products={"p-1": (1000, 3)})
+    order.place_order(db, chosen, {"userId": "ann", "productId": "p-1", "quantity": 1} | body, "request-1")
+
+
+def reply(db, name, **data):
+    event = events.new(name, request="request-1", orderId="o-0001", **data)
+    return [events.name_of(effect) for effect in order.on_reply(db, event)]
+
+
+def test_the_saga_goes_forward(db, tmp_path):
+    placed(db, tmp_path, couponId="c-1")
+    replies = ["coupon.held", "stock.reserved", "balance.deducted", "payment.paid", "coupon.confirmed"]
+    more = {"balance.deducted": {"balance": 0}}
+    commands = [reply(db, name, **more.get(name, {})) for name in replies]
+    assert commands == [
+        ["stock.reserve"],
+        ["balance.deduct"],
+        ["payment.pay"],
+        ["coupon.confirm"],
+        ["stock.confirm"],
+    ]
+    assert reply(db, "stock.confirmed") == ["order.completed"]
+    assert one(db, "SELECT status FROM orders") == ("COMPLETED",)
+
+
+def test_the_saga_takes_back_in_reverse(db, tmp_path):
+    placed(db, tmp_path)
+    reply(db, "stock.reserved")
+    reply(db, "balance.deducted", balance=0)
+    assert reply(db, "payment.refused", reason="declined") == ["balance.refund"]
+    assert reply(db, "balance.refunded", balance=0) == ["stock.release"]
+    assert reply(db, "stock.released") == ["order.cancelled"]
+    assert one(db, "SELECT status, reason FROM orders") == ("CANCELLED", "declined")
+
+
+def test_replies_that_come_twice_or_out_of_order_change_nothing(db, tmp_path):
+    placed(db, tmp_path)
+    assert reply(db, "balance.deducted", balance=0) == []
+    assert reply(db, "stock.reserved") == ["balance.deduct"]
+    assert reply(db, "stock.reserved") == []
+
+
+def test_an_order_that_waits_too_long_is_given_up(db, tmp_path):
+    placed(db, tmp_path)
+    impatient = settings.Settings(tmp_path, "", patience=-1)
+    assert [events.name_of(event) for event in order.tick(db, impatient)] == ["stock.release"]
+    assert [events.name_of(event) for event in order.tick(db, settings.Settings(tmp_path, ""))] == []
+
+
+def test_a_retry_keeps_the_event_and_goes_on_to_the_dlq(db, tmp_path):
+    event = events.new("payment.pay", request="r", **ORDER, amount=5)
+    chosen, headers = settings.Settings(tmp_path, "x-"), []
+    for _ in range(4):
+        record = SimpleNamespace(topic="x-shop.payment.command", partition=1, offset=2, headers=headers)
+        last = retry.later(db, chosen, "payment", SimpleNamespace(record=record, event=event, failed="503"))
+        row = db.execute("SELECT * FROM outbox ORDER BY id DESC").fetchone()
+        headers = [(name, str(text).encode()) for name, text in store.json.loads(row["headers"]).items()]
+    found = [tuple(row) for row in db.execute("SELECT ce_id, topic FROM outbox ORDER BY id")]
+    assert found == [(event.get_id(), f"payment.{name}") for name in ("retry.1s", "retry.5s", "retry.30s", "dlq")]
+    assert last
+
+
+def test_a_plan_is_the_same_for_a_seed():
+    assert plan(50, 5, seed=1) == plan(50, 5, seed=1)
+    assert plan(50, 5, seed=1) != plan(50, 5, seed=2)
+
+
+def test_the_baseline_ends_every_order():
+    result = baseline(plan(50, 5, seed=1))
+    assert result["completed"] + result["cancelled"] == result["orders"] == 50
+    assert result["completed"]

@@ -1,0 +1,180 @@
+"""The shop as it runs, on a broker of this test only: orders, stories, invariants, faults, and guards taken away."""
+
+import socket
+import sqlite3
+
+import pytest
+from kafka import KafkaProducer
+
+from helpers import shop
+from helpers.lab import LabError, open_lab, wait_until
+from helpers.shop import topics
+
+
+@pytest.fixture
+def lab(home):
+    lab = open_lab("shoptest")
+    yield lab
+    lab.close()
+
+
+def broken(run):
+    """The invariants that do not hold, by their short names."""
+    checked = shop.invariants(run)
+    return [name.split()[0] for name in checked[~checked["holds"]]["invariant"]]
+
+
+def told(run, order):
+    """The story's records, replies to the saga and what became of deliveries, in order."""
+    story = shop.story(run, order)
+    return story[story["kind"].isin(["record", "reply"]) & (story["target"] == "Kafka")]["label"].tolist()
+
+
+def kinds(run, order, who):
+    story = shop.story(run, order)
+    return story[(story["source"] == who) | (story["target"] == who)]["kind"].tolist()
+
+
+def test_orders_and_their_stories(lab):
+    run = shop.start(lab)
+    assert topics.drift(lab).empty
+    run.charge("ann", 10_000)
+    run.order("ann", "p-3", coupon="c-1")
+    run.settle(30)
+    assert told(run, "o-0001") == [
+        "placed 2,500",
+        "hold c-1",
+        "held",
+        "reserve 1 × p-3",
+        "reserved",
+        "deduct 2,500",
+        "deducted",
+        "balance is 7,500",
+        "pay 2,500",
+        "paid",
+        "confirm",
+        "confirmed",
+        "confirm",
+        "confirmed",
+        "completed 2,500",
+        "sold 1 × p-3",
+    ]
+    run.order("ann", "p-9")
+    run.settle(30)
+    assert told(run, "o-0002")[-1] == "cancelled: not enough balance"
+    run.behave("provider", {"do": "decline"})
+    run.behave("data-platform-server", {"do": "fail", "times": 1})
+    run.order("ann", "p-2")
+    run.settle(30)
+    assert "refund 2,000" in told(run, "o-0003")
+    run.behave("provider", {"do": "slow", "seconds": 1.5, "times": 1})  # a time-out: the outcome is unknown
+    run.order("ann", "p-2")
+    run.settle(30)
+    assert run.statuses() == {"CANCELLED": 2, "COMPLETED": 2}
+    assert "retry.1s" in " ".join(shop.story(run, "o-0004")["place"].dropna())
+    assert run.sql("provider", "SELECT count(*) AS n FROM paid WHERE orders = 'o-0004'") == [{"n": 1}]
+    assert broken(run) == []
+    with pytest.raises(LabError, match="no record of an order"):
+        shop.story(run, "o-9999")
+    lose_a_step(run, "o-0001")
+    with pytest.raises(LabError, match="no cause on record"):
+        shop.story(run, "o-0001")
+    damage(run)
+    assert broken(run) == ["I1", "I3", "I6", "I8", "I9", "I10"]
+
+
+def lose_a_step(run, order):
+    """As if the stock's log were lost."""
+    (run.folder / "stock.steps").write_text("")
+
+
+def damage(run):
+    """Breaks what the invariants stand on, each in its own way."""
+    for service, change in {
+        "balance": "UPDATE balance SET amount = amount + 1",
+        "stock": "UPDATE stock SET free = free - 1 WHERE product = 'p-1'",
+        "order": "UPDATE orders SET status = 'RUNNING' WHERE id = 'o-0001'",
+        "coupon": "UPDATE outbox SET ce_id = 'lost-1' WHERE id = 1",
+        "projection": "DELETE FROM page WHERE orders = 'o-0002'",
+    }.items():
+        with sqlite3.connect(run.settings.database(service)) as db:
+            db.execute(change)
+        db.close()
+
+
+CRASH = {"service": "balance", "point": "after_db_commit", "type": "balance.deduct"}
+
+
+@pytest.mark.parametrize(
+    ("options", "red", "delivery"),
+    [({}, [], "refused"), ({"inbox": False}, ["I2", "I5"], "redeliver")],
+    ids=["inbox", "no inbox"],
+)
+def test_a_crash_between_database_and_offset(lab, options, red, delivery):
+    run = shop.start(lab, crash=CRASH, **options)
+    run.charge("ann", 10_000)
+    run.order("ann", "p-3")
+    run.restart("balance")
+    run.settle(40)
+    assert broken(run) == red
+    assert [kind for kind in kinds(run, "o-0001", "Balance") if kind in ("crash", "refused", "redeliver")] == [
+        "crash",
+        delivery,
+    ]
+
+
+@pytest.mark.parametrize("point", ["before_db_commit", "after_ack"])
+def test_other_crashes_have_one_effect(lab, point):
+    run = shop.start(lab, crash=CRASH | {"point": point, "type": None})
+    run.charge("ann", 10_000)
+    run.restart("balance")
+    run.order("ann", "p-3")
+    run.settle(40)
+    assert broken(run) == []
+    assert run.sql("balance", "SELECT amount FROM balance") == [{"amount": 7_000}]
+
+
+def test_without_keys_the_order_of_a_user_is_lost(lab):
+    run = shop.start(lab, members=["balance-2"], without_key=("shop.balance.command",))
+    shop.place_orders(run, shop.plan(60, 3, seed=3), seed=3)
+    run.settle(40)
+    assert broken(run) == ["I5"]
+
+
+def test_bad_input(lab):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(LabError, match="cannot listen on port"):
+            shop.start(lab, port=taken.getsockname()[1])
+    run = shop.start(lab)
+    run.charge("ann", 10_000)
+    for bad in ({"product": "p-99"}, {"quantity": 0}, {"quantity": -1}, {"quantity": 10**12}, {"coupon": "c-9"}):
+        assert run.order("ann", **{"product": "p-1"} | bad)[0] == 422
+    assert run.order("ann", "p-1", key="k") == run.order("ann", "p-1", key="k")
+    assert run.order("ann", "p-2", key="k")[0] == 422
+    with KafkaProducer(**lab.client) as producer:
+        producer.send(lab.name("shop.balance.command"), b"\xff\x00", b"ann")
+    locked = sqlite3.connect(run.settings.database("balance"), isolation_level=None)
+    locked.execute("BEGIN IMMEDIATE")  # another program writes, for longer than a service waits
+    run.order("ann", "p-1")
+    wait_until(lambda: "waits" in set(run.team.timeline()["event"]), "the balance service to wait", 15)
+    locked.execute("ROLLBACK")
+    locked.close()
+    run.settle(40)
+    assert run.statuses() == {"COMPLETED": 2}
+    assert [(r.key, r.value) for r in topics.read(lab, "balance.dlq")] == [(b"ann", b"\xff\x00")]
+    assert broken(run) == []
+
+
+def test_drift_is_found(lab):
+    topics.create(lab)
+    lab.topic("shop.saga.reply", partitions=7)
+    lab._delete_topics([lab.name("payment.dlq")])
+    lab.topic("shop.user.balance", partitions=6)
+    found = {(row.topic, row.setting) for row in topics.drift(lab).itertuples()}
+    assert {
+        ("shop.saga.reply", "partitions"),
+        ("payment.dlq", "exists"),
+        ("shop.user.balance", "cleanup.policy"),
+    } <= found
