@@ -176,7 +176,10 @@ class Api:
         key = request.headers.get("Idempotency-Key")
         if not key or len(key) > 64:
             return 400, {"error": "the header Idempotency-Key is missing, or longer than 64"}
-        return self.once(db, key, request, accept)
+        try:
+            return self.once(db, key, request, accept)
+        except store.Locked as error:
+            return 503, {"error": f"{error}; ask again with the same key"}
 
     def once(self, db, key, request, accept):
         """The same request with the same key gets the same answer, and has its effect once."""

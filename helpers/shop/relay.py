@@ -83,7 +83,7 @@ class Relay(threading.Thread):
         rows = [line | place(sent, self.settings.prefix) for _, line, sent in acknowledged]
         self.steps("published", rows)
         crash_here(self.settings, self.steps, "after_ack", rows)
-        with store.transaction(self.db):
+        with store.transaction(self.db, lambda: self.me.log("relay_waits")):
             self.db.executemany(
                 "UPDATE outbox SET partition = ?, offset = ?, published = ? WHERE id = ?",
                 [(sent.partition, sent.offset, time.time(), number) for number, _, sent in acknowledged],

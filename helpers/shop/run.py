@@ -68,8 +68,21 @@ def start(lab, members=(), **settings):
 
     team = actors.start(lab, shop, members=[*SERVICES, *members])
     lab.at_close.append(lambda: shutil.rmtree(folder, ignore_errors=True))
-    team.wait(ready=len(SERVICES) + len(members), deadline=30)
+    _wait_until_ready(team)
     return Run(lab, team, chosen)
+
+
+def _wait_until_ready(team):
+    """Until every process says that it is; raises LabError, and ends the others, when one of them ends instead."""
+    wait_until(lambda: len(team._running()) < len(team.processes) or all(map(_ready, team.processes)), "the shop", 30)
+    ended = [process.state() for process in team.processes if process.end]
+    if ended:
+        team.kill()
+        raise LabError("The shop cannot start.", "; ".join(ended), "")
+
+
+def _ready(process):
+    return any(event["event"] == "ready" for event in process.events)
 
 
 class Run:

@@ -15,7 +15,6 @@ changes the service's tables, and returns the events to be published. A module m
         the event goes to the next retry topic, and from the last one to the DLQ.
 """
 
-import sqlite3
 import time
 from dataclasses import dataclass
 
@@ -74,13 +73,15 @@ class Service:
     def run(self):
         """Receives and handles, batch by batch."""
         if hasattr(self.module, "prepare"):
-            with store.transaction(self.db):
+            with store.transaction(self.db, self.waits):
                 self.module.prepare(self.db, self.settings)
         self.relay.start()
         self.me.follow(self.consumer)
         self.me.log("ready")
         ticked = time.monotonic()
         while not self.me.stopping:
+            if not self.relay.is_alive():
+                raise RuntimeError("the relay has ended; its error is above")
             batch = self.waiting.due(self.consumer.poll(POLL))
             if batch:
                 self.handle(batch)
@@ -129,16 +130,14 @@ class Service:
 
     def in_one_transaction(self, received, lines):
         """Handles them, all or none. Returns for each what was done, as a step of the log."""
-        while True:
-            try:
-                with store.transaction(self.db):
-                    done = [self.handle_one(one) for one in received]
-                    crash_here(self.settings, self.steps, "before_db_commit", lines)
-                return done
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or self.me.stopping:
-                    raise
-                self.me.log("waits", error=str(error))  # another program has the lock; the records stay in Kafka
+        with store.transaction(self.db, self.waits):
+            done = [self.handle_one(one) for one in received]
+            crash_here(self.settings, self.steps, "before_db_commit", lines)
+        return done
+
+    def waits(self):
+        """Another program has the lock. The records stay in Kafka meanwhile, and nothing is lost."""
+        self.me.log("waits")
 
     def handle_one(self, one):
         """Inbox, change, outbox."""
@@ -166,7 +165,7 @@ class Service:
 
     def tick(self):
         """What is due without a record."""
-        with store.transaction(self.db):
+        with store.transaction(self.db, self.waits):
             for event in self.module.tick(self.db, self.settings):
                 store.add_to_outbox(self.db, self.module.NAME, event)
         self.relay.wake.set()

@@ -14,6 +14,11 @@ from . import events
 
 BUSY = 5  # seconds to wait for another program that writes into the same file
 
+
+class Locked(Exception):
+    """The database is another program's for too long."""
+
+
 TABLES = """
 CREATE TABLE IF NOT EXISTS inbox (grp TEXT, ce_id TEXT, PRIMARY KEY (grp, ce_id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox (
@@ -34,15 +39,32 @@ def connect(path, tables=""):
 
 
 @contextlib.contextmanager
-def transaction(db):
-    """All or nothing. BEGIN IMMEDIATE takes the write lock at once, so that what is read stays true until the end."""
-    db.execute("BEGIN IMMEDIATE")
+def transaction(db, waits=None):
+    """All or nothing. BEGIN IMMEDIATE takes the write lock at once, so that what is read stays true until the end.
+
+    Another program that holds the lock for BUSY seconds makes it raise Locked; with waits it calls waits(), and goes on
+    waiting.
+    """
+    while not _begun(db):
+        if not waits:
+            raise Locked(f"another program has been writing for {BUSY} s")
+        waits()
     try:
         yield db
     except BaseException:
         db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
+
+
+def _begun(db):
+    try:
+        db.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def first_time(db, group, ce_id):

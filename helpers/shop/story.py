@@ -180,7 +180,9 @@ class Story:
         else:
             done = self.called.get((writer, "done", cause), [])
             found = [k for at, k in done if self.rows[k][0] != "commit" and not at > t] or [k for _, k in done[:1]]
-            found = found[-1:] or [("record", *where) for where in self.places_of(cause)]
+            if cause.startswith(f"{writer}-"):  # its own event, the first of two that one request has caused
+                found = [("record", *where) for where in self.places_of(cause)]
+            found = found[-1:]
         if not found:
             raise LabError(
                 f"{text(place)} ({event.get_id()}) has no cause on record.",

@@ -113,7 +113,7 @@ def _other_settings(lab, topics):
     found = answers[ConfigResourceType.TOPIC.name.lower()] if isinstance(answers, dict) else answers
     for name, topic in topics.items():
         for setting, declared in topic.configs.items():
-            broker = _value(found[name][setting])
+            broker = _value(found[name].get(setting, "the default"))
             if broker != declared:
                 yield topic.name, setting, declared, broker
 
