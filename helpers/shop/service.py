@@ -15,6 +15,7 @@ changes the service's tables, and returns the events to be published. A module m
         the event goes to the next retry topic, and from the last one to the DLQ.
 """
 
+import sqlite3
 import time
 from dataclasses import dataclass
 
@@ -85,7 +86,7 @@ class Service:
             batch = self.waiting.due(self.consumer.poll(POLL))
             if batch:
                 self.handle(batch)
-            if hasattr(self.module, "tick") and time.monotonic() > ticked + 1:
+            if time.monotonic() > ticked + 1:
                 self.tick()
                 ticked = time.monotonic()
         self.relay.end()
@@ -100,7 +101,7 @@ class Service:
         if self.client:
             self.call(received)
         done = self.in_one_transaction(received, lines)
-        for step in ("refused", "skipped", "tx committed"):
+        for step in ("refused", "skipped", "parked", "tx committed"):
             self.steps(step, [line for line, how in zip(lines, done, strict=True) if how == step])
         crash_here(self.settings, self.steps, "after_db_commit", lines)
         self.relay.wake.set()
@@ -147,12 +148,43 @@ class Service:
         handler = self.module.HANDLERS.get(events.name_of(one.event))
         if not handler:
             return "skipped"
-        known_as = one.event.get_id() + retry.attempt_mark(one.record)
-        if self.settings.inbox and not store.first_time(self.db, self.module.GROUP, known_as):
-            return "refused"
-        for event in self.outcome(handler, one):
-            store.add_to_outbox(self.db, self.module.NAME, event)
+        if store.is_parked(self.db, self.module.GROUP, one.event.get_subject()):
+            store.park(self.db, self.module.GROUP, one.event, "behind one that is parked")
+            return "parked"
+        return self.handle_event(handler, one, retry.attempt_mark(one.record))
+
+    def handle_event(self, handler, one, attempt):
+        """Inbox, change, outbox of one event. One that breaks a rule of the database is parked, alone."""
+        try:
+            with store.part(self.db):
+                known_as = one.event.get_id() + attempt
+                if self.settings.inbox and not store.first_time(self.db, self.module.GROUP, known_as):
+                    return "refused"
+                for event in self.outcome(handler, one):
+                    store.add_to_outbox(self.db, self.module.NAME, event)
+        except sqlite3.IntegrityError as error:
+            if self.client:  # keeps no order, and has a DLQ instead
+                raise
+            store.park(self.db, self.module.GROUP, one.event, str(error))
+            return "parked"
         return "tx committed"
+
+    def handle_released(self):
+        """The events that an operator has released, in their order, before anything that comes behind them."""
+        with store.transaction(self.db, self.waits):
+            for row in self.db.execute("SELECT * FROM parked WHERE released ORDER BY id").fetchall():
+                self.handle_parked(row)
+        self.relay.wake.set()
+
+    def handle_parked(self, row):
+        """One of them. If it cannot be handled even now it stays, and the key stays parked."""
+        if not self.db.execute("SELECT 1 FROM parked WHERE id = ? AND released", (row["id"],)).fetchone():
+            return
+        one = Received(None, events.restored(row["event"]))
+        if self.handle_event(self.module.HANDLERS[events.name_of(one.event)], one, "") == "parked":
+            self.db.execute("UPDATE parked SET released = 0 WHERE key = ?", (row["key"],))
+        else:
+            self.db.execute("DELETE FROM parked WHERE id = ?", (row["id"],))
 
     def outcome(self, handler, one):
         """The events that the handler answers with; after a failed call those of giving up, at last."""
@@ -165,6 +197,10 @@ class Service:
 
     def tick(self):
         """What is due without a record."""
+        if self.db.execute("SELECT 1 FROM parked WHERE released").fetchone():
+            self.handle_released()
+        if not hasattr(self.module, "tick"):
+            return
         with store.transaction(self.db, self.waits):
             for event in self.module.tick(self.db, self.settings):
                 store.add_to_outbox(self.db, self.module.NAME, event)

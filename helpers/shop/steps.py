@@ -1,7 +1,7 @@
 """The step log of a process: what it did with each record, as lines of JSON, for the sequence diagram.
 
 Fields: t (time.monotonic(), which all processes of this machine share), service, step, ce_id, order, type, topic,
-partition, offset. Steps: received, refused (by the inbox), skipped (no business of this service), tx committed,
+partition, offset. Steps: received, refused (by the inbox), skipped (no business of this service), parked, tx committed,
 published, offset committed, crashed.
 """
 

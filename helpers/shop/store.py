@@ -24,6 +24,9 @@ CREATE TABLE IF NOT EXISTS inbox (grp TEXT, ce_id TEXT, PRIMARY KEY (grp, ce_id)
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY, ce_id TEXT NOT NULL, topic TEXT NOT NULL, event TEXT NOT NULL, headers TEXT NOT NULL,
     added REAL NOT NULL, partition INTEGER, offset INTEGER, published REAL);
+CREATE TABLE IF NOT EXISTS parked (
+    id INTEGER PRIMARY KEY, grp TEXT, key TEXT, ce_id TEXT, event TEXT NOT NULL, reason TEXT NOT NULL,
+    released INTEGER NOT NULL DEFAULT 0, UNIQUE (grp, ce_id));
 CREATE INDEX IF NOT EXISTS waiting ON outbox (id) WHERE published IS NULL;
 """
 
@@ -106,6 +109,30 @@ def _add(db, number, ce_id, topic, text, headers):
         "INSERT INTO outbox (id, ce_id, topic, event, headers, added) VALUES (?, ?, ?, ?, ?, ?)",
         (number, ce_id, topic, text, json.dumps(headers), time.time()),
     )
+
+
+@contextlib.contextmanager
+def part(db):
+    """A part of a transaction that can fail alone."""
+    db.execute("SAVEPOINT part")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK TO part")
+        raise
+    finally:
+        db.execute("RELEASE part")
+
+
+def park(db, group, event, reason):
+    """Puts an event aside that cannot be handled, until an operator has mended the cause."""
+    row = (group, event.get_subject(), event.get_id(), events.stored(event), reason)
+    db.execute("INSERT OR IGNORE INTO parked (grp, key, ce_id, event, reason) VALUES (?, ?, ?, ?, ?)", row)
+
+
+def is_parked(db, group, key):
+    """Whether an event of this key is parked: then the later ones have to wait behind it."""
+    return db.execute("SELECT 1 FROM parked WHERE grp = ? AND key = ?", (group, key)).fetchone()
 
 
 def changed(db, update, values):
