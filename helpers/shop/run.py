@@ -28,6 +28,7 @@ from . import (
     service,
     shipping,
     stock,
+    store,
     topics,
 )
 from .settings import Settings
@@ -115,6 +116,11 @@ class Run:
         with contextlib.closing(sqlite3.connect(f"file:{self.settings.database(service)}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(query, values)]
+
+    def unpark(self, service, key):
+        """Releases the parked events of a key, after the cause is mended; the service handles them in their order."""
+        with contextlib.closing(store.connect(self.settings.database(service))) as db:
+            db.execute("UPDATE parked SET released = 1 WHERE key = ?", (key,))
 
     def statuses(self):
         """How many orders there are of each status, as a dict."""

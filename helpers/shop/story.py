@@ -25,7 +25,7 @@ PARTICIPANTS = {
     "projection": "Projection",
     "sales-rank": "Sales rank",
 }
-KINDS = {"tx committed": "note", "offset committed": "commit", "crashed": "crash"}
+KINDS = {"tx committed": "note", "parked": "note", "offset committed": "commit", "crashed": "crash"}
 NEITHER = ("projection", "sales-rank")  # read everything; their deliveries are left out
 
 
@@ -137,7 +137,7 @@ class Story:
                 self.before[key].add(("record", *where))
                 seen.add(where)
             elif line["step"] in KINDS:
-                note = {"tx committed": "tx committed", "crashed": "kill -9"}.get(line["step"], "")
+                note = {"tx committed": "tx committed", "parked": "parked", "crashed": "kill -9"}.get(line["step"], "")
                 self.add(key, KINDS[line["step"]], name, name, note, text(where), t, last)
             else:
                 continue

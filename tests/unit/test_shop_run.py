@@ -167,6 +167,44 @@ def test_bad_input(lab):
     assert broken(run) == []
 
 
+def test_an_event_that_cannot_be_handled_parks_its_key(lab):
+    run = shop.start(lab)
+    run.charge("ann", 10_000)
+    run.settle(20)
+    trap = """CREATE TRIGGER trap BEFORE INSERT ON ledger WHEN NEW.user = 'ann'
+        BEGIN SELECT RAISE(ABORT, 'the page of ann is torn'); END"""
+    change(run, trap)
+    run.charge("ann", 1)
+    run.charge("ben", 10_000)
+    wait_until(lambda: parked(run) == ["the page of ann is torn"], "the first charge to be parked")
+    change(run, "DROP TRIGGER trap")
+    run.charge("ann", 2)
+    wait_until(lambda: len(parked(run)) == 2, "the second charge to be parked behind it")
+    assert parked(run)[1] == "behind one that is parked"
+    run.settle(20)
+    assert run.sql("balance", "SELECT user, amount FROM balance ORDER BY user") == [
+        {"user": "ann", "amount": 10_000},
+        {"user": "ben", "amount": 10_000},
+    ]
+    run.unpark("balance", "ann")
+    wait_until(lambda: not parked(run), "the parked charges to be handled")
+    run.settle(20)
+    entries = run.sql("balance", "SELECT amount FROM ledger WHERE user = 'ann' ORDER BY id")
+    assert [row["amount"] for row in entries] == [10_000, 1, 2]
+    assert broken(run) == []
+
+
+def parked(run):
+    return [row["reason"] for row in run.sql("balance", "SELECT reason FROM parked ORDER BY id")]
+
+
+def change(run, query):
+    db = sqlite3.connect(run.settings.database("balance"))
+    db.execute(query)
+    db.commit()
+    db.close()
+
+
 def test_drift_is_found(lab):
     topics.create(lab)
     lab.topic("shop.saga.reply", partitions=7)
