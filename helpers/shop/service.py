@@ -100,6 +100,8 @@ class Service:
             self.commit_offsets(lines)
         if self.client:
             self.call(received)
+        if self.module.NAME == "balance":
+            time.sleep(self.settings.cost * len(batch))
         done = self.in_one_transaction(received, lines)
         for step in ("refused", "skipped", "parked", "tx committed"):
             self.steps(step, [line for line, how in zip(lines, done, strict=True) if how == step])

@@ -20,7 +20,7 @@ class Settings:
     without_key: tuple = ()  # topics whose records go to any partition: ("shop.balance.command",)
     commit_first: bool = False  # True: the offset is committed before the work
     crash: dict | None = None  # {"service": "balance", "point": "after_db_commit", "type": "balance.deduct"}
-    cost: float = 0  # seconds of work that every command of the balance takes more
+    cost: float = 0  # seconds of waiting that every command of the balance takes more, as if it asked somebody
     patience: float = 60  # seconds until an order that waits for an answer is given up
     port: int = 0  # of the order API; 0: any free one
 
