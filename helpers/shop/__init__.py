@@ -3,6 +3,7 @@
 from .baseline import baseline
 from .invariants import invariants
 from .run import place_orders, plan, start
+from .scaling import commands_per_second
 from .story import story
 
-__all__ = ["baseline", "invariants", "place_orders", "plan", "start", "story"]
+__all__ = ["baseline", "commands_per_second", "invariants", "place_orders", "plan", "start", "story"]
