@@ -39,7 +39,7 @@ def owners(run):
 
 
 def spread_users(count):
-    """Users of which each partition of six gets as many: u-000, u-001, ... without those of a partition that is full."""
+    """Users of which each of the six partitions gets as many."""
     users, full, number = [], Counter(), 0
     while len(users) < count:
         user = f"u-{number:03}"
