@@ -7,6 +7,7 @@ from .move_grid import key_moves_figure
 from .offset_bars import offsets_figure
 from .owner_rows import ownership_figure
 from .ratio_bars import bars_figure
+from .sequence_chart import sequence_figure, sequence_mermaid, sequence_svg, sequence_text
 from .step_lines import steps_figure
 from .style import DrawError, palette, shown
 
@@ -18,6 +19,7 @@ keys_to_partitions = shown(keys_to_partitions_figure)
 key_moves = shown(key_moves_figure)
 bars = shown(bars_figure)
 steps = shown(steps_figure)
+sequence = shown(sequence_figure)
 
 __all__ = [
     "DrawError",
@@ -29,5 +31,9 @@ __all__ = [
     "ownership",
     "palette",
     "partition_log",
+    "sequence",
+    "sequence_mermaid",
+    "sequence_svg",
+    "sequence_text",
     "steps",
 ]

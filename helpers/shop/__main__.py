@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 
 from helpers.lab import LabError, open_lab
 
@@ -30,14 +31,14 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
         ("run", _run, "customers charge and order; then the invariants are checked"),
-        ("diagram", _diagram, "the same, and then what happened to one order"),
+        ("diagram", _diagram, "the same, and then the sequence diagram of one order, as text and as ORDER.svg"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--orders", type=int, default=20)
         sub.add_argument("--users", type=int, default=5)
         sub.add_argument("--seed", type=int, default=1)
-        sub.add_argument("--order", default="o-0001")
         sub.set_defaults(run=run)
+    sub.add_argument("--order", default="o-0001", help="its id: o-0001 is the first one")
     return parser
 
 
@@ -49,8 +50,14 @@ def _run(lab, options):
 
 
 def _diagram(lab, options):
+    """Prints the diagram as text, and writes it to ORDER.svg in the current folder."""
+    from helpers import draw  # here: matplotlib takes a second
+
     _, shop = _serve_customers(lab, options)
-    print(story(shop, options.order).to_string(index=False))
+    arrows, path = story(shop, options.order), Path(f"{options.order}.svg")
+    print(draw.sequence_text(arrows))
+    path.write_text(draw.sequence_svg(arrows, f"Order {options.order}, drawn from its records"))
+    print(f"drawn: {path}")
     return 0
 
 

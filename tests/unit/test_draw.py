@@ -26,6 +26,7 @@ from helpers.draw.move_grid import key_moves_figure
 from helpers.draw.offset_bars import offsets_figure
 from helpers.draw.owner_rows import ownership_figure, read_gaps, read_spans
 from helpers.draw.ratio_bars import bars_figure
+from helpers.draw.sequence_chart import sequence_figure
 from helpers.draw.step_lines import steps_figure
 
 BASELINES = Path(__file__).with_name("draw_baselines")
@@ -113,6 +114,22 @@ GROUP = group(
     *handling("cho", 8.2, 9, 2),
 )
 GROUP_LAG = pd.DataFrame({"t": [0, 2, 4, 6, 8, 10, 12], "lag": [0, 3, 1, 60, 180, 40, 0]})
+NO_TIME = float("nan")
+SEQUENCE = pd.DataFrame(
+    [
+        ("call", "Customer", "Order API", "POST /orders", None, 0),
+        ("reply", "Order API", "Customer", "202; accepted", None, 0.004),
+        ("record", "Relay", "Kafka", "deduct 3,000", "balance.command[5]@22", 0.006),
+        ("deliver", "Kafka", "Balance", "deduct 3,000", "balance.command[5]@22", 0.009),
+        ("note", "Balance", "Balance", "tx committed", "balance.command[5]@22", 0.010),
+        ("crash", "Balance", "Balance", "kill -9", "balance.command[5]@22", 0.011),
+        ("redeliver", "Kafka", "Balance", "again: deduct 3,000", "balance.command[5]@22", 1.2),
+        ("refused", "Kafka", "Balance", "again: deduct 3,000", "balance.command[5]@22", 1.3),
+        ("commit", "Balance", "Balance", "", "balance.command[5]@22", 1.301),
+        ("reply", "Balance", "Kafka", "deducted", "saga.reply[4]@33", NO_TIME),
+    ],
+    columns=["kind", "source", "target", "label", "place", "t"],
+)
 
 FIGURES = {
     "partition_log": (lambda f: partition_log_figure(f, {0: 2, 1: 4}, "billing", topic="orders", partitions=3), LOG),
@@ -123,6 +140,7 @@ FIGURES = {
     "bars": (lambda f: bars_figure(f, "setting", PER_SECOND, baseline="linger 0"), RATES),
     "steps": (steps_figure, STEPS),
     "key_moves": (key_moves_figure, MOVES),
+    "sequence": (sequence_figure, SEQUENCE),
 }
 SHOWN = {
     "partition_log": (draw.partition_log, ()),
@@ -133,6 +151,7 @@ SHOWN = {
     "bars": (draw.bars, ("setting", PER_SECOND)),
     "steps": (draw.steps, ()),
     "key_moves": (draw.key_moves, ()),
+    "sequence": (draw.sequence, ()),
 }
 each_figure = pytest.mark.parametrize("name", FIGURES)
 
@@ -167,6 +186,7 @@ CHANGES = {
     "bars": lambda frame: frame.assign(**{PER_SECOND: frame[PER_SECOND].mask(frame["setting"] == "linger 5")}),
     "steps": lambda frame: frame.assign(value=frame["value"].replace(-10, 10)),
     "key_moves": lambda frame: frame.drop(7),
+    "sequence": lambda frame: frame.drop(5),
 }
 
 
@@ -222,6 +242,10 @@ CASES = {
     "no measurement": lambda: bars_figure(RATES.assign(**{PER_SECOND: [None, 1, 0.001]}), "setting", PER_SECOND),
     "many steps": lambda: steps_figure(balance(ana=range(-50, 450), ben=range(500))),
     "one step": lambda: steps_figure(balance(ana=[-5])),
+    "many participants": lambda: sequence_figure(
+        pd.concat([SEQUENCE, *(SEQUENCE.assign(source=f"Service number {n}", kind="call") for n in range(9))])
+    ),
+    "a long label": lambda: sequence_figure(SEQUENCE.assign(label="cancelled: not enough balance for the user")),
     "many moves": lambda: key_moves_figure(moves(5000, 12, 16)),
     "too many moves": lambda: key_moves_figure(moves(5000, 30, 31)),
     "no handled": lambda: ownership_figure(GROUP[GROUP["event"] != "handled"]),
@@ -306,6 +330,8 @@ TEXTS = {
     "key_moves": "60 keys: 15 stayed, 45 moved (75%): 5 from partition 0 to 1, 5 from partition 0 to 2, "
     "5 from partition 0 to 3, 5 from partition 1 to 0, 5 from partition 1 to 2, 5 from partition 1 to 3, "
     "5 from partition 2 to 0 and 2 more.",
+    "sequence": "2 records, 3 deliveries and 1 HTTP call between Customer, Order API, Relay, Kafka and Balance. "
+    "Delivered again: 2, of which the inbox refused 1. Balance was killed.",
 }
 TITLES = {
     "partition_log": "Group billing is 4 offsets behind the end",
@@ -316,6 +342,7 @@ TITLES = {
     "bars": "linger 20: 6.4 times the records per second of linger 0",
     "steps": "read falls to −30, sent never below 0",
     "key_moves": "45 of 60 keys moved to another partition",
+    "sequence": "5 participants and 2 records, and a process was killed",
 }
 
 
@@ -324,6 +351,43 @@ def test_title_and_text_say_what_the_data_say(name):
     figure, text = make(name)
     assert text == TEXTS[name]
     assert figure.axes[0].texts[0].get_text() == TITLES[name]
+
+
+def test_a_sequence_as_text_and_as_mermaid():
+    lines = draw.sequence_text(SEQUENCE).splitlines()
+    assert len(lines) == len(SEQUENCE)
+    assert lines[2] == "  3. record, Relay to Kafka: deduct 3,000 at balance.command[5]@22"
+    assert lines[8] == "  9. commit, Balance at balance.command[5]@22"
+    assert draw.sequence_mermaid(SEQUENCE).splitlines() == [
+        "sequenceDiagram",
+        "    participant p1 as Customer",
+        "    participant p2 as Order API",
+        "    participant p3 as Relay",
+        "    participant p4 as Kafka",
+        "    participant p5 as Balance",
+        "    p1->>p2: POST /orders",
+        "    p2-->>p1: 202#59; accepted",
+        "    p3->>p4: deduct 3,000  balance.command[5]@22",
+        "    p4->>p5: deduct 3,000",
+        "    Note over p5: tx committed",
+        "    Note over p5: kill -9",
+        "    p4--)p5: again: deduct 3,000  balance.command[5]@22",
+        "    p4--xp5: again: deduct 3,000  balance.command[5]@22  refused by the inbox",
+        "    Note over p5: offset committed",
+        "    p5-->>p4: deducted  saga.reply[4]@33",
+    ]
+
+
+def test_the_svg_of_a_sequence_is_the_same_each_time_and_says_what_it_shows():
+    svg = draw.sequence_svg(SEQUENCE)
+    assert svg == draw.sequence_svg(SEQUENCE)
+    assert f"<dc:title>{TEXTS['sequence']}</dc:title>" in svg
+    assert svg != draw.sequence_svg(SEQUENCE.drop(5))
+
+
+def test_an_unknown_kind_in_a_sequence_is_named():
+    with pytest.raises(draw.DrawError, match="does not know the kind 'telepathy'; it knows call, record"):
+        draw.sequence(SEQUENCE.assign(kind="telepathy"))
 
 
 @each_figure

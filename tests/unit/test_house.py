@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "draw": set(),
     "actors": {"lab"},
     "practice": {"observe", "lab"},
-    "shop": {"actors", "lab"},
+    "shop": {"actors", "lab", "draw"},  # draw: for its command line
     "setup": set(),
     "notebooks": {"lab", "observe", "draw", "actors", "practice", "shop"},
 }
