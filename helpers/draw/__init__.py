@@ -8,6 +8,7 @@ from .offset_bars import offsets_figure
 from .owner_rows import ownership_figure
 from .ratio_bars import bars_figure
 from .sequence_chart import sequence_figure, sequence_mermaid, sequence_svg, sequence_text
+from .state_machine import state_machine_figure
 from .step_lines import steps_figure
 from .style import DrawError, palette, shown
 
@@ -20,6 +21,7 @@ key_moves = shown(key_moves_figure)
 bars = shown(bars_figure)
 steps = shown(steps_figure)
 sequence = shown(sequence_figure)
+state_machine = shown(state_machine_figure)
 
 __all__ = [
     "DrawError",
@@ -35,5 +37,6 @@ __all__ = [
     "sequence_mermaid",
     "sequence_svg",
     "sequence_text",
+    "state_machine",
     "steps",
 ]

@@ -72,5 +72,5 @@ def _put(db, state, coupon):
     """The order in this state, alone in the database."""
     now = time.time()
     placed = store.add_to_outbox(db, order.NAME, events.new("order.placed", request="r", **PLACED))
-    row = (1, "o-1", "ann", "p-1", 1, "c-1" if coupon else None, 5, *state, None, now, now, events.stored(placed))
+    row = (1, "o-1", "ann", "p-1", 1, "c-1" if coupon else None, 5, *state, "no", now, now, events.stored(placed))
     db.execute(f"INSERT OR REPLACE INTO orders VALUES ({', '.join('?' * len(row))})", row)

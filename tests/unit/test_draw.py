@@ -27,6 +27,7 @@ from helpers.draw.offset_bars import offsets_figure
 from helpers.draw.owner_rows import ownership_figure, read_gaps, read_spans
 from helpers.draw.ratio_bars import bars_figure
 from helpers.draw.sequence_chart import sequence_figure
+from helpers.draw.state_machine import state_machine_figure
 from helpers.draw.step_lines import steps_figure
 
 BASELINES = Path(__file__).with_name("draw_baselines")
@@ -130,6 +131,24 @@ SEQUENCE = pd.DataFrame(
     ],
     columns=["kind", "source", "target", "label", "place", "t"],
 )
+STATES = pd.DataFrame(
+    [
+        ("stock reserve", "reserved", "payment pay"),
+        ("stock reserve", "refused", "CANCELLED"),
+        ("stock reserve", "no answer", "stock release"),
+        ("payment pay", "paid", "COMPLETED"),
+        ("payment pay", "refused", "stock release"),
+        ("payment pay", "unknown", "NEEDS_OPERATOR"),
+        ("payment pay", "no answer", "NEEDS_OPERATOR"),
+        ("stock release", "released", "CANCELLED"),
+        ("stock release", "no answer", "NEEDS_OPERATOR"),
+    ],
+    columns=["state", "on", "next"],
+)
+STATE_ROWS = [
+    [None, "stock reserve", "payment pay", "COMPLETED"],
+    ["CANCELLED", "stock release", None, "NEEDS_OPERATOR"],
+]
 
 FIGURES = {
     "partition_log": (lambda f: partition_log_figure(f, {0: 2, 1: 4}, "billing", topic="orders", partitions=3), LOG),
@@ -141,6 +160,7 @@ FIGURES = {
     "steps": (steps_figure, STEPS),
     "key_moves": (key_moves_figure, MOVES),
     "sequence": (sequence_figure, SEQUENCE),
+    "state_machine": (lambda f: state_machine_figure(f, STATE_ROWS, dashed=["no answer"]), STATES),
 }
 SHOWN = {
     "partition_log": (draw.partition_log, ()),
@@ -152,6 +172,7 @@ SHOWN = {
     "steps": (draw.steps, ()),
     "key_moves": (draw.key_moves, ()),
     "sequence": (draw.sequence, ()),
+    "state_machine": (draw.state_machine, (STATE_ROWS,)),
 }
 each_figure = pytest.mark.parametrize("name", FIGURES)
 
@@ -187,6 +208,7 @@ CHANGES = {
     "steps": lambda frame: frame.assign(value=frame["value"].replace(-10, 10)),
     "key_moves": lambda frame: frame.drop(7),
     "sequence": lambda frame: frame.drop(5),
+    "state_machine": lambda frame: frame.drop(3),
 }
 
 
@@ -246,6 +268,7 @@ CASES = {
         pd.concat([SEQUENCE, *(SEQUENCE.assign(source=f"Service number {n}", kind="call") for n in range(9))])
     ),
     "a long label": lambda: sequence_figure(SEQUENCE.assign(label="cancelled: not enough balance for the user")),
+    "one row of states": lambda: state_machine_figure(STATES[STATES["on"].isin(["reserved", "paid"])]),
     "many moves": lambda: key_moves_figure(moves(5000, 12, 16)),
     "too many moves": lambda: key_moves_figure(moves(5000, 30, 31)),
     "no handled": lambda: ownership_figure(GROUP[GROUP["event"] != "handled"]),
@@ -332,6 +355,10 @@ TEXTS = {
     "5 from partition 2 to 0 and 2 more.",
     "sequence": "2 records, 3 deliveries and 1 HTTP call between Customer, Order API, Relay, Kafka and Balance. "
     "Delivered again: 2, of which the inbox refused 1. Balance was killed.",
+    "state_machine": "stock reserve: reserved leads to payment pay, refused leads to CANCELLED, "
+    "no answer leads to stock release; payment pay: paid leads to COMPLETED, refused leads to stock release, "
+    "unknown or no answer leads to NEEDS_OPERATOR; stock release: released leads to CANCELLED, "
+    "no answer leads to NEEDS_OPERATOR.",
 }
 TITLES = {
     "partition_log": "Group billing is 4 offsets behind the end",
@@ -343,6 +370,7 @@ TITLES = {
     "steps": "read falls to −30, sent never below 0",
     "key_moves": "45 of 60 keys moved to another partition",
     "sequence": "5 participants and 2 records, and a process was killed",
+    "state_machine": "6 states, 3 of them an end",
 }
 
 
@@ -388,6 +416,11 @@ def test_the_svg_of_a_sequence_is_the_same_each_time_and_says_what_it_shows():
 def test_an_unknown_kind_in_a_sequence_is_named():
     with pytest.raises(draw.DrawError, match="does not know the kind 'telepathy'; it knows call, record"):
         draw.sequence(SEQUENCE.assign(kind="telepathy"))
+
+
+def test_a_state_without_a_place_is_named():
+    with pytest.raises(draw.DrawError, match="has no place for stock release in rows"):
+        state_machine_figure(STATES, [[*STATE_ROWS[0], "CANCELLED", "NEEDS_OPERATOR"]])
 
 
 @each_figure
