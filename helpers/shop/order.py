@@ -62,7 +62,7 @@ def on_reply(db, reply):
     step, answer = STEPS[order["step"]], events.name_of(reply)
     if order["status"] == "RUNNING" and answer == f"{step.service}.{step.done}":
         return forward(db, order, order["step"] + 1, reply)
-    if order["status"] == "RUNNING" and answer == f"{step.service}.refused":
+    if order["status"] == "RUNNING" and order["step"] <= PIVOT and answer == f"{step.service}.refused":
         return backward(db, order, order["step"] - 1, reply, reply.get_data()["reason"])
     if order["status"] == "RUNNING" and answer == f"{step.service}.unknown":
         return end(db, order, "NEEDS_OPERATOR", "order.stuck", reply, reply.get_data()["reason"])

@@ -1,11 +1,12 @@
 """The shop's parts, without a broker: events, handlers, the saga, retries, the baseline."""
 
+import copy
 from types import SimpleNamespace
 
 import pytest
 
+from helpers.shop import asyncapi, baseline, coupon, events, order, plan, retry, settings, states, stock, store, topics
 from helpers.shop import balance as balances
-from helpers.shop import baseline, coupon, events, order, plan, retry, settings, stock, store, topics
 
 ORDER = {"orderId": "o-1", "userId": "ann"}
 
@@ -215,3 +216,64 @@ def test_the_baseline_ends_every_order():
     result = baseline(plan(50, 5, seed=1))
     assert result["completed"] + result["cancelled"] == result["orders"] == 50
     assert result["completed"]
+
+
+def ways(table, **where):
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return set(zip(table["state"], table["on"], table["next"], table["sends"], strict=True))
+
+
+def test_each_state_of_an_order_leads_to_an_end_and_no_end_leads_on():
+    table = states.transitions()
+    assert set(table["next"]) - set(table["state"]) == set(states.ENDS)
+    assert not set(table["state"]) & set(states.ENDS)
+
+
+def test_the_pivot_is_where_taking_back_ends():
+    table = states.transitions()
+    assert ("payment pay", "payment.refused", "balance refund", "balance.refund") in ways(table)
+    assert ("payment pay", "no answer", "NEEDS_OPERATOR", "order.stuck") in ways(table)
+    assert ways(table, state="coupon confirm") == {
+        ("coupon confirm", "coupon.confirmed", "stock confirm", "stock.confirm"),
+        ("coupon confirm", "no answer", "NEEDS_OPERATOR", "order.stuck"),
+    }
+
+
+def test_without_a_coupon_its_steps_are_left_out():
+    assert not any("coupon" in state for state in states.transitions(coupon=False)["state"])
+
+
+def test_the_states_are_those_of_the_code_as_it_is(monkeypatch):
+    before = ways(states.transitions())
+    monkeypatch.setattr(order, "PIVOT", 2)
+    assert ways(states.transitions()) != before
+
+
+def test_the_asyncapi_document_is_valid_and_whole():
+    found = asyncapi.document()
+    asyncapi.check(found)
+    assert {name: channel["bindings"]["kafka"]["partitions"] for name, channel in found["channels"].items()} == {
+        topic.name: topic.partitions for topic in topics.TOPICS
+    }
+    said = [name for channel in found["channels"].values() for name in channel["messages"]]
+    assert sorted(said) == sorted(events.TYPES)
+
+
+@pytest.mark.parametrize(
+    "breaks",
+    [
+        lambda found: found["info"].pop("version"),
+        lambda found: found["channels"]["shop.order.event"].update(partitions=6),
+        lambda found: found["channels"]["shop.order.event"]["bindings"]["kafka"].update(partitions="six"),
+        lambda found: found["operations"]["write.shop.order.event"].update(action="publish"),
+        lambda found: found["operations"]["write.shop.order.event"].update(channel={"$ref": "#/channels/nowhere"}),
+        lambda found: found["components"]["messages"]["balance.deduct"]["payload"].update(type="money"),
+        lambda found: found["components"]["messages"].pop("balance.deduct"),
+    ],
+)
+def test_a_broken_asyncapi_document_is_refused(breaks):
+    found = copy.deepcopy(asyncapi.document())
+    breaks(found)
+    with pytest.raises(asyncapi.BadDocument):
+        asyncapi.check(found)
