@@ -1,6 +1,6 @@
 """The exercises: a module for each chapter, which defines EXERCISES."""
 
-from . import consumers, first, groups, partitions, producers, rebalancing
+from . import consumers, first, groups, partitions, producers, rebalancing, shop_design
 
-CHAPTERS = [first, producers, partitions, consumers, groups, rebalancing]
+CHAPTERS = [first, producers, partitions, consumers, groups, rebalancing, shop_design]
 EXERCISES = [exercise for chapter in CHAPTERS for exercise in chapter.EXERCISES]

@@ -1,0 +1,305 @@
+"""Exercises on the design of the shop: partitions, drift, a dead letter queue, an alarm."""
+
+import time
+from collections import Counter
+
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from ...observe.ask import ask
+from ..broker_state import ends, listed, lost_or_twice, partition_of, records, send
+from ..exercise import Exercise, Incorrect, NotAttempted
+from ..learner import call
+
+# ---- enough-partitions ---------------------------------------------------------------------------------------------
+
+RATES = {(900, 300, 200): 5, (1000, 300, 200): 5, (1001, 5000, 1000): 2, (900, 100, 400): 9, (1, 5000, 900): 1}
+
+
+def check_enough(lab, partitions_needed):
+    for rates, right in RATES.items():
+        found = call(partitions_needed, *rates)
+        if found != right:
+            raise Incorrect(
+                f"partitions_needed{rates} is {found!r}", "another number", advice_on_enough(rates, right, found)
+            )
+    return f"right for {len(RATES)} rates, the last needs one partition"
+
+
+def advice_on_enough(rates, right, found):
+    """What may be wrong, by the number that came out."""
+    arriving, produce, consume = rates
+    if not isinstance(found, int):
+        return "a whole number of partitions: round up"
+    if found == arriving // min(produce, consume):
+        return "rounded down, the last part of the rate has no partition"
+    if found == -(-arriving // max(produce, consume)):
+        return "the slower side decides: the larger of T/p and T/c"
+    return f"T/p is {arriving / produce:.2f}, T/c is {arriving / consume:.2f}: the larger one, rounded up"
+
+
+ENOUGH = Exercise(
+    id="enough-partitions",
+    chapter="design",
+    text="""
+        **Enough partitions.** `rate` records a second arrive; one partition takes `produce` a second, and one consumer
+        handles `consume` a second. Write `partitions_needed(rate, produce, consume)`: the smallest whole number of
+        partitions that is enough for both.
+    """,
+    answers=["partitions_needed"],
+    start="""
+        def partitions_needed(rate, produce, consume):
+            # your code
+            ...
+    """,
+    check=check_enough,
+    hints=[
+        "A partition has one consumer of a group: n partitions take n × produce, and n × consume are handled.",
+        "Both must be at least the rate: max(rate / produce, rate / consume).",
+        "math.ceil rounds up.",
+    ],
+    reference="""
+        import math
+
+        def partitions_needed(rate, produce, consume):
+            return math.ceil(max(rate / produce, rate / consume))
+    """,
+    wrong={
+        "rounded-down": (
+            "def partitions_needed(rate, produce, consume):\n    return int(max(rate / produce, rate / consume))",
+            "rounded down",
+        ),
+        "the-smaller": (
+            "def partitions_needed(rate, produce, consume):\n    return -(-rate // max(produce, consume))",
+            "the slower side decides",
+        ),
+        "a-fraction": (
+            "def partitions_needed(rate, produce, consume):\n    return max(rate / produce, rate / consume)",
+            "a whole number",
+        ),
+        "the-sum": (
+            "def partitions_needed(rate, produce, consume):\n    return -(-rate // produce) + -(-rate // consume)",
+            "T/p is 3.00, T/c is 4.50",
+        ),
+    },
+)
+
+# ---- mend-drift ----------------------------------------------------------------------------------------------------
+
+DAY, WISHES = 24 * 60 * 60 * 1000, 12
+DECLARED = (6, 7 * DAY)  # partitions, retention.ms
+
+
+def make_wishes(lab):
+    topic = lab.topic("wishes", partitions=3, retention_ms=DAY)
+    send(lab, topic, [{"key": b"u-%d" % n, "value": b"a wish"} for n in range(WISHES)])
+    return topic
+
+
+def wishes_now(lab, topic):
+    """(partitions, retention.ms) as the broker has them."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    found = ask(lab, lambda admin: admin.describe_configs([resource]))["topic"][topic]["retention.ms"]
+    return len(ends(lab, topic)), int(found["value"] if isinstance(found, dict) else found)
+
+
+def check_mended(lab):
+    topic = lab.name("wishes")
+    kept = len(records(lab, topic))
+    until = time.monotonic() + 2  # a change takes a moment to arrive
+    while (now := wishes_now(lab, topic)) != DECLARED and time.monotonic() < until:
+        time.sleep(0.1)
+    partitions, keeps = now
+    seen = f"{partitions} partitions, retention.ms {keeps}, {kept} records"
+    if now == (3, DAY) and kept == WISHES:
+        raise NotAttempted(seen)
+    if kept < WISHES:
+        raise Incorrect(seen, f"{WISHES} records", "a deleted topic is deleted with its records: change it in place")
+    if partitions > DECLARED[0]:
+        raise Incorrect(seen, "six partitions", "partitions cannot be taken away: practice.task makes the topic afresh")
+    if partitions < DECLARED[0]:
+        raise Incorrect(seen, "six partitions", "lab.admin.create_partitions({topic: ...})")
+    if keeps != DECLARED[1]:
+        raise Incorrect(seen, "seven days", "lab.admin.alter_configs([...]), in milliseconds")
+    return seen
+
+
+PARTITIONS = "lab.admin.create_partitions({topic: %d})"
+KEEP = """
+from kafka.admin import ConfigResource, ConfigResourceType
+days = {"retention.ms": str(7 * 24 * 60 * 60 * 1000)}
+lab.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=days)])
+"""
+
+MEND_DRIFT = Exercise(
+    id="mend-drift",
+    chapter="design",
+    text="""
+        **Mend the drift.** The declaration says: six partitions, kept for seven days. On the broker, `topic` has three
+        partitions and keeps its records for one day. Bring the topic to what is declared, without losing a record.
+    """,
+    prepare=make_wishes,
+    check=check_mended,
+    hints=[
+        "Two calls of lab.admin: one for the number of partitions, one for a setting. Neither touches the records.",
+        "lab.admin.create_partitions({topic: 6}) sets the whole number, not how many are added.",
+        'alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": "604800000"})])',
+    ],
+    reference=PARTITIONS % 6 + KEEP,
+    wrong={
+        "made-anew": ('lab.topic("wishes", partitions=6, retention_ms=604_800_000)', "is deleted with its records"),
+        "partitions-only": (PARTITIONS % 6, "lab.admin.alter_configs"),
+        "days-only": (KEEP, "lab.admin.create_partitions"),
+        "six-more": (PARTITIONS % 9 + KEEP, "cannot be taken away"),
+    },
+)
+
+# ---- replay-dlq ----------------------------------------------------------------------------------------------------
+
+PARCELS = [f"o-{number:04}" for number in range(1, 7)]
+
+
+def make_dead(lab):
+    source = lab.topic("parcels", partitions=6)
+    dlq = lab.topic("parcels.dlq", partitions=6)
+    rows = [
+        {
+            "key": order.encode(),
+            "value": b"ship it",
+            "headers": [
+                ("ce_id", b"order-%d" % number),
+                ("original-topic", source.encode()),
+                ("attempt", b"4"),
+                ("error", b"the carrier answers 503"),
+            ],
+        }
+        for number, order in enumerate(PARCELS)
+    ]
+    send(lab, dlq, rows)
+    return dlq
+
+
+def check_replayed(lab):
+    found = records(lab, lab.name("parcels"))
+    if found.empty:
+        raise NotAttempted("nothing was sent to the original topic")
+    ids = [dict(headers).get("ce_id") for headers in found["headers"]]
+    ids = [one.decode() if isinstance(one, bytes) else one for one in ids]
+    if None in ids:
+        raise Incorrect("a record without ce_id", "the id it had", "without its ce_id no inbox refuses a second replay")
+    if wrong := lost_or_twice([f"order-{number}" for number in range(len(PARCELS))], ids):
+        raise Incorrect(wrong, "each record once", "all partitions of the DLQ, once: practice.task begins afresh")
+    if found["key"].isna().any():
+        raise Incorrect("a record without key", "the key it had", "without its key it goes to any partition")
+    names = Counter(name for headers in found["headers"] for name in dict(headers))
+    if more := sorted(set(names) & {"attempt", "error"}):
+        raise Incorrect(f"the headers {listed(more)} are still there", "a first attempt", "keep only the ce_ headers")
+    if any(partition_of(row.key, 6) != row.partition for row in found.itertuples()):
+        raise Incorrect("a record in another partition", "where its key belongs", "leave the partition to the key")
+    return f"{len(found)} records are back, each once, in the partition of its key, as a first attempt"
+
+
+REPLAY = """
+    from kafka import KafkaProducer
+    from helpers.shop import topics
+
+    dead = list(topics.read(lab, "parcels.dlq")){first}
+    with KafkaProducer(**lab.client) as producer:
+        for record in dead:
+            target = dict(record.headers)["original-topic"].decode()
+            kept = [(name, value) for name, value in record.headers if {keep}]
+            producer.send(target, {what}, headers=kept).get(timeout=10)
+"""
+
+
+def replaying(keep='name.startswith("ce_")', what="record.value, record.key", first=""):
+    """The source of a replay."""
+    return REPLAY.format(keep=keep, what=what, first=first)
+
+
+REPLAY_DLQ = Exercise(
+    id="replay-dlq",
+    chapter="design",
+    text="""
+        **Replay the dead letters.** `topic` is a DLQ with six records; the carrier works again. Send each one back to
+        the topic that its header `original-topic` names: once, with its key, its value and its `ce_id`, and as a first
+        attempt, without the headers `attempt` and `error`.
+    """,
+    prepare=make_dead,
+    check=check_replayed,
+    hints=[
+        'topics.read(lab, "parcels.dlq") yields the records; record.headers is a list of (name, bytes).',
+        "The key decides the partition: give the key, and no partition.",
+        'kept = [(name, value) for name, value in record.headers if name.startswith("ce_")]',
+    ],
+    reference=replaying(),
+    wrong={
+        "without-key": (replaying(what="record.value"), "without its key"),
+        "without-id": (replaying(keep="False"), "without its ce_id"),
+        "all-headers": (replaying(keep="True"), "keep only the ce_ headers"),
+        "twice": (replaying(first=" * 2"), "more than once: order-0"),
+        "the-first": (replaying(first="[:1]"), "missing: order-"),
+        "one-partition": (replaying(what="record.value, record.key, partition=0"), "leave the partition to the key"),
+    },
+)
+
+# ---- stuck-groups --------------------------------------------------------------------------------------------------
+
+LOOKS = [
+    ({"balance": (10, 5)}, {"balance": (10, 8)}, ["balance"], "it reads nothing, and its lag grows"),
+    ({"stock": (10, 5)}, {"stock": (10, 5)}, ["stock"], "it reads nothing, and its lag stays"),
+    ({"coupon": (10, 0)}, {"coupon": (10, 0)}, [], "nothing to do is not stuck: its lag is 0"),
+    ({"payment": (10, 5)}, {"payment": (90, 50)}, [], "it is slow, and not stuck: its offset moves"),
+    ({"b": (1, 1), "a": (2, 2)}, {"b": (1, 1), "a": (2, 2)}, ["a", "b"], "sorted by name"),
+]
+
+
+def check_stuck(lab, stuck):
+    for before, after, right, why in LOOKS:
+        found = call(stuck, before, after)
+        if found != right:
+            raise Incorrect(f"stuck({before}, {after}) is {found!r}", f"{right}", why)
+    return f"right for {len(LOOKS)} pairs of looks"
+
+
+def stuck_if(condition):
+    """The source of an alarm."""
+    return f"""
+        def stuck(before, after):
+            return sorted(group for group, (offset, lag) in after.items() if {condition})
+    """
+
+
+STUCK = Exercise(
+    id="stuck-groups",
+    chapter="design",
+    text="""
+        **The alarm.** Somebody looked at all groups twice, a minute apart: `before` and `after` are
+        `{group: (committed, lag)}`. Write `stuck(before, after)`: the sorted list of the groups that have something to
+        read, and have committed nothing in between.
+    """,
+    answers=["stuck"],
+    start="""
+        def stuck(before, after):
+            # your code
+            ...
+    """,
+    check=check_stuck,
+    hints=[
+        "Lag alone is no alarm: a group that is behind may be reading as fast as it can.",
+        "An offset that stands still is no alarm either: there may be nothing to read.",
+        "after's offset equals before's, and after's lag is above 0.",
+    ],
+    reference=stuck_if("lag > 0 and offset == before[group][0]"),
+    wrong={
+        "any-lag": (stuck_if("lag > 0"), "it is slow, and not stuck"),
+        "no-move": (stuck_if("offset == before[group][0]"), "nothing to do is not stuck"),
+        "growing-only": (stuck_if("lag > before[group][1]"), "its lag stays"),
+        "unsorted": (
+            "def stuck(before, after):\n"
+            "    return [group for group, (offset, lag) in after.items() if lag and offset == before[group][0]]",
+            "sorted by name",
+        ),
+    },
+)
+
+EXERCISES = [ENOUGH, MEND_DRIFT, REPLAY_DLQ, STUCK]
