@@ -94,7 +94,8 @@ def check(found):
 
 @cache
 def _validator():
-    return fastjsonschema.compile(_without_examples(json.loads(SCHEMA.read_text())))
+    schema = _without_examples(json.loads(SCHEMA.read_text()))
+    return fastjsonschema.compile(schema, use_default=False)  # with defaults it would write them into the document
 
 
 def _without_examples(schema):

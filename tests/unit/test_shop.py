@@ -252,7 +252,9 @@ def test_the_states_are_those_of_the_code_as_it_is(monkeypatch):
 
 def test_the_asyncapi_document_is_valid_and_whole():
     found = asyncapi.document()
+    before = copy.deepcopy(found)
     asyncapi.check(found)
+    assert found == before, "the check has changed what it checks"
     assert {name: channel["bindings"]["kafka"]["partitions"] for name, channel in found["channels"].items()} == {
         topic.name: topic.partitions for topic in topics.TOPICS
     }
