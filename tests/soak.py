@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.notebooks.compare import differences
 from tests.notebooks.execute import CellFailed, execute, keep_uncompared_outputs, read
-from tests.notebooks.test_exact import differences
 
 VERSIONS = ["4.0.0", "4.3.1"]
 SPIN = [sys.executable, "-c", "while True: pass"]

@@ -1,9 +1,11 @@
 """A notebook in JupyterLab in Chromium: open it, run it as a person does, see what is wrong, picture it."""
 
+import json
 import re
 import shutil
 from contextlib import contextmanager
 
+import nbformat
 from playwright.sync_api import TimeoutError as TooLong
 from playwright.sync_api import sync_playwright
 
@@ -115,6 +117,14 @@ class NotebookPage:
             *self.image_problems(),
             *[f"a request to another machine: {url}" for url in sorted(self.offsite)],
         ]
+
+    def notebook(self):
+        """The notebook as it is now, with its outputs; nothing is saved."""
+        model = self.page.evaluate(MODEL)
+        model["cells"] = [
+            {k: v for k, v in cell.items() if v is not None or k != "attachments"} for cell in model["cells"]
+        ]
+        return nbformat.reads(json.dumps(model), as_version=4)
 
     def mermaid_problems(self, cells):
         """Sentences about drawings in mermaid that are broken or missing."""

@@ -1,4 +1,4 @@
-"""Every notebook runs in a real JupyterLab in a real browser, as a learner runs it."""
+"""Every notebook runs in a real JupyterLab in a real browser, as a learner runs it, and shows what is committed."""
 
 from pathlib import Path
 
@@ -6,18 +6,25 @@ import pytest
 
 from tests.browser.lab import copy_course, running_lab
 from tests.browser.page import chromium, opened, running_browser
-from tests.notebooks.execute import notebook_paths
-from tests.notebooks.toys import code, markdown, notebook, png, save
+from tests.notebooks.compare import differences
+from tests.notebooks.execute import main as rebuild
+from tests.notebooks.execute import normalise, notebook_paths, read
+from tests.notebooks.toys import SHOW_SQUARE, code, markdown, notebook, png, save
 
 SHOTS = Path(__file__).parent / "shots"
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """One JupyterLab for all tests, on a copy of the course."""
+    """One JupyterLab for all tests, on a copy of the course.
+
+    nbval runs every notebook on the default version of Kafka, so this is the run on the other.
+    """
     root = copy_course(tmp_path_factory.mktemp("course"))
-    with running_lab(root, tmp_path_factory.mktemp("lab")) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAFKA_VERSION", "4.3.1")
+        with running_lab(root, tmp_path_factory.mktemp("lab")) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +46,7 @@ def test_there_are_notebooks():
 def test_notebook_runs_in_jupyterlab(browser, lab, path):
     with opened(browser, lab, f"notebooks/{path.name}") as page:
         page.run_all()
-        found = page.problems()
+        found = page.problems() + differences(read(path), normalise(page.notebook()))
         page.picture(SHOTS / f"{path.stem}.png")
     assert not found, "\n".join(["", *found])
 
@@ -75,6 +82,20 @@ def test_what_is_wrong_is_seen(browser, lab, tmp_path, name):
     assert all(part in sentence for part, sentence in zip(expected, found, strict=True)), found
     assert (tmp_path / "shot.png").stat().st_size > 10_000
     assert file.read_bytes() == before, "JupyterLab saved the notebook"
+
+
+@pytest.mark.parametrize(("colour", "sees"), [("red", 0), ("white", 1)])
+def test_another_picture_than_the_committed_one_is_seen(browser, lab, colour, sees):
+    cells = [markdown("Two cells."), code("id(object())", "nbval-ignore-output")]
+    file = save(notebook(SHOW_SQUARE.format(colour="red"), *cells), lab.root / "toys" / "square.ipynb")
+    assert rebuild([str(file)]) == 0
+    committed = read(file)
+    save(notebook(SHOW_SQUARE.format(colour=colour).replace(f"a {colour}", "a red"), *cells), file)
+    with opened(browser, lab, "toys/square.ipynb") as page:
+        page.run_all()
+        found = differences(committed, normalise(page.notebook()))
+    assert len(found) == sees, found
+    assert all("pixels" in sentence for sentence in found)
 
 
 def test_missing_chromium_says_how_to_install_it(monkeypatch):
