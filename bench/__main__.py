@@ -1,15 +1,16 @@
 """make bench: how fast the lab is, as ratios in one run. Prints a table and writes bench/results.json.
 
-python -m bench [--cold]      --cold: fresh clones too (minutes; needs the network)
+python -m bench [--only PART] [--cold]      --cold: fresh clones too (minutes; needs the network)
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from bench import lab, observe
+from bench import lab, observe, shop
 
 RESULTS = Path(__file__).parent / "results.json"
+PARTS = {"lab": lab.measure, "observe": lambda cold: observe.measure(), "shop": lambda cold: shop.measure()}
 
 
 def table(rows):
@@ -28,8 +29,10 @@ def number(value):
 def main():
     """Measures, prints and writes. Rows that were not measured this time are kept."""
     parser = argparse.ArgumentParser(description="How fast the lab is.")
+    parser.add_argument("--only", choices=PARTS, help="measure this part alone")
     parser.add_argument("--cold", action="store_true", help="measure fresh clones too")
-    rows = lab.measure(parser.parse_args().cold) + observe.measure()
+    chosen = parser.parse_args()
+    rows = [row for name, part in PARTS.items() if chosen.only in (None, name) for row in part(chosen.cold)]
     names = {row["name"] for row in rows}
     old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     rows += [row for row in old if row["name"] not in names]

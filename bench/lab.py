@@ -32,13 +32,14 @@ consumer.close()
 
 
 def row(name, value, unit="s", baseline=None):
-    """One line of results.json; ratio is baseline / value: how many times faster."""
+    """One line of results.json; ratio: how many times faster. Of seconds fewer are faster, of "... a second" more."""
+    faster = baseline and (value / baseline if unit.endswith(" a second") else baseline / value)
     return {
         "name": name,
         "value": round(value, 4),
         "unit": unit,
         "baseline": baseline and round(baseline, 4),
-        "ratio": baseline and round(baseline / value, 2),
+        "ratio": baseline and round(faster, 2),
     }
 
 
