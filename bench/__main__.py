@@ -1,16 +1,24 @@
 """make bench: how fast the lab is, as ratios in one run. Prints a table and writes bench/results.json.
 
-python -m bench [--only PART] [--cold]      --cold: fresh clones too (minutes; needs the network)
+python -m bench [PART ...]      clones (needs the network) and chapters take minutes, and are measured when named
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from bench import lab, observe, shop
+from bench import chapters, compose, lab, observe, shop
 
 RESULTS = Path(__file__).parent / "results.json"
-PARTS = {"lab": lab.measure, "observe": lambda cold: observe.measure(), "shop": lambda cold: shop.measure()}
+PARTS = {
+    "lab": lab.measure,
+    "observe": observe.measure,
+    "shop": shop.measure,
+    "compose": compose.measure,
+    "clones": lab.fresh_clones,
+    "chapters": chapters.measure,
+}
+UNASKED = ["lab", "observe", "shop", "compose"]
 
 
 def table(rows):
@@ -29,10 +37,11 @@ def number(value):
 def main():
     """Measures, prints and writes. Rows that were not measured this time are kept."""
     parser = argparse.ArgumentParser(description="How fast the lab is.")
-    parser.add_argument("--only", choices=PARTS, help="measure this part alone")
-    parser.add_argument("--cold", action="store_true", help="measure fresh clones too")
-    chosen = parser.parse_args()
-    rows = [row for name, part in PARTS.items() if chosen.only in (None, name) for row in part(chosen.cold)]
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: {' '.join(UNASKED)}")
+    chosen = parser.parse_args().parts or UNASKED
+    if unknown := set(chosen) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    rows = [row for name in chosen for row in PARTS[name]()]
     names = {row["name"] for row in rows}
     old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     rows += [row for row in old if row["name"] not in names]

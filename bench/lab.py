@@ -65,15 +65,13 @@ def variables(**values):
                 os.environ[name] = value
 
 
-def measure(cold):
-    """Every row about the lab."""
+def measure():
+    """Every row about the broker and the lab."""
     rows = []
     for version in ("4.0.0", "4.3.1"):
         with tempfile.TemporaryDirectory() as home, variables(KAFKA_COURSE_HOME=home, KAFKA_VERSION=version):
             prefetch(version)
             rows += one_broker(version) + three_brokers(version)
-    if cold:
-        rows += fresh_clones()
     return rows
 
 
