@@ -4,10 +4,12 @@ uv, installed by pip from the same lock, installs the rest in seconds. Nothing h
 """
 
 import hashlib
+import importlib.util
 import json
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,15 +39,24 @@ def wanted():
 
 
 def make_venv():
-    """Makes .venv anew."""
-    done = run(sys.executable, "-m", "venv", "--clear", str(VENV))
-    if done.returncode:
+    """Makes .venv anew, empty."""
+    if not bundled_pip():
         return fail(
-            "The environment .venv could not be made.",
-            last_line(done),
+            "This Python cannot make an environment.",
+            "it came without the module ensurepip, or without the pip in it",
             "on Debian and Ubuntu: apt-get install python3-venv   (then: make setup)",
         )
-    return 0
+    done = run(sys.executable, "-m", "venv", "--without-pip", "--clear", str(VENV))
+    return fail("The environment .venv could not be made.", last_line(done), "make setup") if done.returncode else 0
+
+
+def bundled_pip():
+    """The wheel of pip that comes with Python, or None. It runs as it is; installing it first would take seconds."""
+    found = importlib.util.find_spec("ensurepip")
+    folders = [Path(found.origin).parent / "_bundled"] if found else []
+    if found and sysconfig.get_config_var("WHEEL_PKG_DIR"):  # where Linux distributions keep it
+        folders.append(Path(sysconfig.get_config_var("WHEEL_PKG_DIR")))
+    return next((wheel for folder in folders for wheel in folder.glob("pip-*.whl")), None)
 
 
 def install():
@@ -54,7 +65,7 @@ def install():
     own_lock.write_text(entry("uv"))
     python = VENV / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     uv = (str(python), "-m", "uv", "pip", "install", "--quiet")
-    pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    pip = (str(python), str(bundled_pip() / "pip"), "install", "--quiet", "--disable-pip-version-check")
     for step in (
         (*pip, "--retries", "1", "--require-hashes", "-r", str(own_lock)),
         (*uv, "--require-hashes", "-r", str(LOCK)),

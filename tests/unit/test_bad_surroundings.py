@@ -16,6 +16,7 @@ import pytest
 from jgo.maven import _core
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
+from helpers import setup
 from helpers.broker import LabError, embedded, jars, places, prefetch
 from helpers.lab import open_lab
 
@@ -89,7 +90,7 @@ def test_no_network_at_first_set_up(cache):
 
 
 def test_no_network_for_the_packages(tmp_path):
-    """The first set-up of all, in a copy of the checkout. It first makes a whole .venv, which takes its seconds."""
+    """The first set-up of all, in a copy of the checkout."""
     (tmp_path / "helpers").mkdir()
     for name in ("helpers/__init__.py", "helpers/setup.py", "requirements.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -97,6 +98,16 @@ def test_no_network_for_the_packages(tmp_path):
     done = command("helpers.setup", cwd=tmp_path, **NO_NETWORK, **pip)
     one_message(done, "The packages could not be installed.", "connect to a network", "make setup")
     assert not (tmp_path / ".venv" / "kafka-course.installed").exists()
+
+
+def test_a_python_without_pip(tmp_path, monkeypatch, capsys):
+    """Debian's, before python3-venv is installed."""
+    monkeypatch.setattr(setup, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(setup, "STAMP", tmp_path / ".venv" / "stamp")
+    monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: None)
+    assert setup.main() == 1
+    assert "apt-get install python3-venv" in capsys.readouterr().err
+    assert not (tmp_path / ".venv").exists()
 
 
 @pytest.mark.parametrize("place", ["file", "file/in/it"])
