@@ -125,9 +125,13 @@ def _value(config):
 def read(lab, *names):
     """Yields every record that is in these topics now, by topic, partition and offset; without names of all topics.
 
-    Reads with read_committed, so that records of aborted transactions are left out.
+    A name may have the chapter's prefix. Raises LabError for a topic that does not exist. Reads with read_committed, so
+    that records of aborted transactions are left out.
     """
-    topics = sorted(lab.name(name) for name in names or [topic.name for topic in TOPICS])
+    names = names or [topic.name for topic in TOPICS]
+    topics = sorted(name if name.startswith(lab.prefix) else lab.name(name) for name in names)
+    if unknown := sorted(set(topics) - set(lab.admin.list_topics())):
+        raise LabError(f"There is no topic {unknown[0]}.", "", "topics.table() lists the shop's topics")
     with KafkaConsumer(
         **lab.client, enable_auto_commit=False, isolation_level="read_committed", check_crcs=False
     ) as consumer:

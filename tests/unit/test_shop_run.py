@@ -216,3 +216,13 @@ def test_drift_is_found(lab):
         ("payment.dlq", "exists"),
         ("shop.user.balance", "cleanup.policy"),
     } <= found
+
+
+def test_reading_a_topic_by_its_name_and_one_that_does_not_exist(lab):
+    topics.create(lab)
+    full = lab.name("balance.dlq")
+    with KafkaProducer(**lab.client) as producer:
+        producer.send(full, b"dead").get(timeout=10)
+    assert [r.value for r in topics.read(lab, "balance.dlq")] == [r.value for r in topics.read(lab, full)] == [b"dead"]
+    with pytest.raises(LabError, match=r"no topic .*balance\.dql"):
+        list(topics.read(lab, "balance.dql"))

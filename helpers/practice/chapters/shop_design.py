@@ -159,7 +159,7 @@ PARCELS = [f"o-{number:04}" for number in range(1, 7)]
 
 
 def make_dead(lab):
-    source = lab.topic("parcels", partitions=6)
+    lab.topic("parcels", partitions=6)
     dlq = lab.topic("parcels.dlq", partitions=6)
     rows = [
         {
@@ -167,7 +167,7 @@ def make_dead(lab):
             "value": b"ship it",
             "headers": [
                 ("ce_id", b"order-%d" % number),
-                ("original-topic", source.encode()),
+                ("original-topic", b"parcels"),
                 ("attempt", b"4"),
                 ("error", b"the carrier answers 503"),
             ],
@@ -202,10 +202,10 @@ REPLAY = """
     from kafka import KafkaProducer
     from helpers.shop import topics
 
-    dead = list(topics.read(lab, "parcels.dlq")){first}
+    dead = list(topics.read(lab, topic)){first}
     with KafkaProducer(**lab.client) as producer:
         for record in dead:
-            target = dict(record.headers)["original-topic"].decode()
+            target = lab.name(dict(record.headers)["original-topic"].decode())
             kept = [(name, value) for name, value in record.headers if {keep}]
             producer.send(target, {what}, headers=kept).get(timeout=10)
 """
@@ -221,13 +221,13 @@ REPLAY_DLQ = Exercise(
     chapter="design",
     text="""
         **Replay the dead letters.** `topic` is a DLQ with six records; the carrier works again. Send each one back to
-        the topic that its header `original-topic` names: once, with its key, its value and its `ce_id`, and as a first
-        attempt, without the headers `attempt` and `error`.
+        the topic that its header `original-topic` names (without the chapter's prefix): once, with its key, its value
+        and its `ce_id`, and as a first attempt, without the headers `attempt` and `error`.
     """,
     prepare=make_dead,
     check=check_replayed,
     hints=[
-        'topics.read(lab, "parcels.dlq") yields the records; record.headers is a list of (name, bytes).',
+        "topics.read(lab, topic) yields the records; record.headers is a list of (name, bytes).",
         "The key decides the partition: give the key, and no partition.",
         'kept = [(name, value) for name, value in record.headers if name.startswith("ce_")]',
     ],
