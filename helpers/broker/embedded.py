@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import tempfile
 import time
@@ -24,10 +23,10 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from . import jvm
+from . import jvm, wire
 from .errors import LabError
 from .places import cache, home, kafka_version
-from .settings import SHORT_SESSION, as_properties, server_properties
+from .settings import as_properties, server_properties
 
 START_DEADLINE = 60  # seconds; a busy machine needs more than the usual one
 STOP_DEADLINE = 7  # seconds after SIGTERM, then SIGKILL
@@ -219,24 +218,13 @@ def _settled(cluster):
     """The running nodes. One that was just killed is waited for; one that does not answer raises LabError."""
     for node in cluster.running():
         process = process_of(node, cluster)
-        if process and _has_started(cluster, node) and not answers(node.port) and _still_running([process], 0.5):
+        if process and _has_started(cluster, node) and not wire.answers(node.port) and _still_running([process], 0.5):
             raise LabError(
                 f"Broker {node.id} runs, but does not answer on port {node.port}.",
                 f"process {node.pid} is paused, or has no processor time",
                 "python -m helpers.broker stop   (data is kept), then try again",
             )
     return cluster.running()
-
-
-def answers(port, seconds=4):
-    """Whether a Kafka broker replies on this port: to ApiVersions, the first request of every client."""
-    request = struct.pack(">ihhih", 10, 18, 0, 1, -1)  # length, ApiVersions, version 0, correlation id, no client id
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
-            connection.sendall(request)
-            return len(connection.recv(4)) == 4
-    except OSError:
-        return False
 
 
 def _has_started(cluster, node):
@@ -292,11 +280,13 @@ def _launch(cluster, node):
     _prepare_data(cluster, node)
     ports = {n.id: n.port for n in cluster.nodes}
     controller_ports = {n.id: n.controller_port for n in cluster.nodes}
-    settings = server_properties(node.id, ports, controller_ports) | (SHORT_SESSION if waits else {})
+    settings = server_properties(node.id, ports, controller_ports)
     (folder / "server.properties").write_text(as_properties(settings))
     process = spawn(cluster.version, folder, [token(node.id, cluster.cluster_id)])
     node.pid, node.started = process.pid, psutil.Process(process.pid).create_time()
     write_record(cluster)
+    if waits:
+        _end_old_session(node, process)
     return process
 
 
@@ -323,6 +313,24 @@ def _waits_for_its_old_session(cluster, node):
     data = node_folder(cluster, node) / "data"
     stopped_cleanly = (data / ".kafka_cleanshutdown").exists()
     return (data / "meta.properties").exists() and not (stopped_cleanly and cluster.version >= "4.1")
+
+
+def _end_old_session(node, process):
+    """Lets the broker's own controller forget the broker's last run, which it would wait 9 s for."""
+    until = time.monotonic() + START_DEADLINE
+    while process.poll() is None and time.monotonic() < until:
+        if _listens(process, node.controller_port) and wire.unregister(node.controller_port, node.id):
+            return
+        time.sleep(0.02)
+
+
+def _listens(process, port):
+    """Whether it is this process that listens on the port: another cluster's controller must not be asked."""
+    try:
+        found = psutil.Process(process.pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
 
 
 def _prepare_data(cluster, node):

@@ -1,7 +1,6 @@
 """server.properties of an embedded broker. Defaults that a course cannot live with are changed, each for a reason."""
 
 INTERNAL_TOPICS = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
-SHORT_SESSION = {"broker.session.timeout.ms": 800}  # for a single broker that must wait until its old session is over
 
 
 def server_properties(node_id, ports, controller_ports):

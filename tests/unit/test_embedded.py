@@ -16,7 +16,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from helpers.broker import LabError, embedded
+from helpers.broker import LabError, embedded, wire
 from helpers.lab import patiently, wait_until
 
 
@@ -70,14 +70,38 @@ def test_data_is_kept_through_stop_and_kill(home, monkeypatch, version):
     assert embedded.clusters() == []
 
 
-def test_a_new_broker_that_stands_still_for_a_moment_is_not_taken_for_dead(home):
+@pytest.mark.parametrize("killed_before", [False, True])
+def test_a_broker_that_stands_still_for_a_moment_is_not_taken_for_dead(home, killed_before):
     cluster = embedded.start()
+    if killed_before:
+        embedded.kill(1, brokers=1)
+        cluster = embedded.start()
     node = psutil.Process(cluster.nodes[0].pid)
     node.suspend()
     time.sleep(1.5)  # the fault itself: what a busy machine does to a process
     node.resume()
     create(cluster.bootstrap, "after")
     assert "Fencing broker" not in (embedded.node_folder(cluster, cluster.nodes[0]) / "broker.log").read_text()
+
+
+def test_the_old_session_of_a_killed_broker_is_ended_and_not_waited_for(home):
+    embedded.start()
+    embedded.kill(1, brokers=1)
+    cluster = embedded.start()
+    log = (embedded.node_folder(cluster, cluster.nodes[0]) / "broker.log").read_text()
+    assert "Replayed UnregisterBrokerRecord(brokerId=1" in log
+    assert "DUPLICATE_BROKER_REGISTRATION" not in log
+
+
+def test_another_clusters_controller_is_not_asked_to_forget_its_broker(home, monkeypatch):
+    cluster = embedded.start()
+    monkeypatch.setattr(embedded, "START_DEADLINE", 0.5)
+    asked = []
+    monkeypatch.setattr(wire, "unregister", lambda *place: asked.append(place))
+    with subprocess.Popen(["sleep", "60"]) as other:  # our broker, had it got the port
+        embedded._end_old_session(cluster.nodes[0], other)
+        other.kill()
+    assert asked == []
 
 
 def test_start_twice_gives_the_same_broker(home):
@@ -96,7 +120,7 @@ def test_a_port_that_is_taken_at_the_last_moment(home, monkeypatch):
             embedded, "free_ports", lambda first, count, skip=(): next(looks, None) or real(first, count, skip)
         )
         cluster = embedded.start()
-    assert embedded.answers(cluster.nodes[0].port)
+    assert wire.answers(cluster.nodes[0].port)
     meta = (cluster.folder / "node-1" / "data" / "meta.properties").read_text()
     assert f"cluster.id={cluster.cluster_id}\n" in meta
 
