@@ -170,6 +170,10 @@ class Actors:
         chosen = self._chosen([name], ended=True)
         return "\n".join(event["text"] for process in chosen for event in process.events if "text" in event)
 
+    def running(self):
+        """The names of those that run, paused ones too."""
+        return [process.name for process in self._running()]
+
     def _running(self):
         """The processes that run. Reads all logs first, and shows what is new of what was printed or raised."""
         lines = []

@@ -2,8 +2,19 @@
 
 from .baseline import baseline
 from .invariants import invariants
+from .log_checks import log_checks, sends
 from .run import place_orders, plan, start
 from .scaling import commands_per_second
 from .story import story
 
-__all__ = ["baseline", "commands_per_second", "invariants", "place_orders", "plan", "start", "story"]
+__all__ = [
+    "baseline",
+    "commands_per_second",
+    "invariants",
+    "log_checks",
+    "place_orders",
+    "plan",
+    "sends",
+    "start",
+    "story",
+]

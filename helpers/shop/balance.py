@@ -26,6 +26,7 @@ def deduct(db, command):
     """Takes the money, if there is enough. Too little is an answer, and no error."""
     order, user, amount = (command.get_data()[name] for name in ("orderId", "userId", "amount"))
     if was(db, order, "refund"):
+        enter(db, command, 0)
         return [refused(command, "the order was cancelled before")]
     if not changed(db, "UPDATE balance SET amount = amount - ? WHERE user = ? AND amount >= ?", (amount, user, amount)):
         enter(db, command, 0)

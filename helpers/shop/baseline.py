@@ -1,6 +1,6 @@
 """The same steps without Kafka: one process, one SQLite file, one transaction for each request. For comparison.
 
-The handlers are the services' own, the events are made and checked as they are there; the two HTTP calls are function
+The handlers are the services' own, the events are made and checked as they are there; the three HTTP calls are function
 calls. What is gone: the topics, the relays, the inboxes, the processes, and with them that a part may fail alone.
 """
 
@@ -19,7 +19,8 @@ def baseline(actions, **settings):
     """Does what a plan says (run.plan). Returns a dict: orders, completed, cancelled, seconds, orders_per_second."""
     with tempfile.TemporaryDirectory(prefix="kafka-course-shop-") as folder:
         shop = Settings(Path(folder), "", **settings)
-        tables = "".join(part.TABLES for part in PARTS) + provider.TABLES + data_platform.ITS_TABLES
+        tables = "".join(part.TABLES for part in PARTS) + provider.TABLES
+        tables += shipping.ITS_TABLES + data_platform.ITS_TABLES
         db = store.connect(shop.database("all"), tables)
         with store.transaction(db):
             stock.prepare(db, shop)
@@ -75,5 +76,5 @@ class Direct:
 
     def ask(self, method, path, body=None, **headers):
         """(status, answer as a dict)."""
-        server = provider if path.startswith("/payments") else data_platform
+        server = {"/payments": provider, "/parcels": shipping, "/orders": data_platform}[path]
         return server.effect(self.db, web.Request(method, path, headers, body), {})

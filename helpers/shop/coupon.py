@@ -1,4 +1,7 @@
-"""The coupon service: first come, first served, until the quota is used up; one for each user."""
+"""The coupon service: first come, first served, until the quota is used up; one for each user.
+
+A user gets a coupon by a claim (issued), and an order holds and uses it; an order without a claim takes one for itself.
+"""
 
 from . import events
 from .store import changed
@@ -10,6 +13,8 @@ CREATE TABLE IF NOT EXISTS coupon (
     coupon TEXT PRIMARY KEY, quota INTEGER NOT NULL, left INTEGER NOT NULL CHECK (left >= 0));
 CREATE TABLE IF NOT EXISTS holding (
     orders TEXT PRIMARY KEY, coupon TEXT NOT NULL, user TEXT NOT NULL, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS issued (
+    claim TEXT PRIMARY KEY, coupon TEXT NOT NULL, user TEXT NOT NULL, UNIQUE (coupon, user));
 CREATE UNIQUE INDEX IF NOT EXISTS one_each ON holding (coupon, user) WHERE state IN ('held', 'used');
 """
 
@@ -20,18 +25,46 @@ def prepare(db, settings):
     db.executemany("INSERT OR IGNORE INTO coupon VALUES (?, ?, ?)", rows)
 
 
+def issue(db, command):
+    """Gives a coupon to the user, if one is left and the user has none yet."""
+    claim, coupon, user = (command.get_data()[name] for name in ("claimId", "couponId", "userId"))
+    reason = why_not(db, coupon, user)
+    if reason:
+        return [events.new("coupon.denied", command, claimId=claim, reason=reason)]
+    db.execute("INSERT INTO issued VALUES (?, ?, ?)", (claim, coupon, user))
+    return [events.new("coupon.issued", command, claimId=claim)]
+
+
 def hold(db, command):
-    """Takes a coupon for the order, if one is left and the user has none yet."""
+    """Takes the user's coupon for the order; without a claim one of those that are left."""
     order, coupon, user = (command.get_data()[name] for name in ("orderId", "couponId", "userId"))
     if db.execute("SELECT 1 FROM holding WHERE orders = ?", (order,)).fetchone():
         return [refused(command, "the order was cancelled before")]
-    has_one = "SELECT 1 FROM holding WHERE coupon = ? AND user = ? AND state IN ('held', 'used')"
-    if db.execute(has_one, (coupon, user)).fetchone():
-        return [refused(command, "one coupon for each user")]
-    if not changed(db, "UPDATE coupon SET left = left - 1 WHERE coupon = ? AND left > 0", (coupon,)):
-        return [refused(command, "no coupon left")]
+    reason = "one coupon for each user" if holds(db, coupon, user) else None
+    if not reason and not was_issued(db, coupon, user):
+        reason = why_not(db, coupon, user)
+    if reason:
+        return [refused(command, reason)]
     db.execute("INSERT INTO holding VALUES (?, ?, ?, 'held')", (order, coupon, user))
     return [events.new("coupon.held", command, orderId=order)]
+
+
+def why_not(db, coupon, user):
+    """Takes one of those that are left; or returns why the user gets none."""
+    if holds(db, coupon, user) or was_issued(db, coupon, user):
+        return "one coupon for each user"
+    if not changed(db, "UPDATE coupon SET left = left - 1 WHERE coupon = ? AND left > 0", (coupon,)):
+        return "no coupon left"
+    return None
+
+
+def holds(db, coupon, user):
+    has_one = "SELECT 1 FROM holding WHERE coupon = ? AND user = ? AND state IN ('held', 'used')"
+    return db.execute(has_one, (coupon, user)).fetchone()
+
+
+def was_issued(db, coupon, user):
+    return db.execute("SELECT 1 FROM issued WHERE coupon = ? AND user = ?", (coupon, user)).fetchone()
 
 
 def confirm(db, command):
@@ -42,9 +75,10 @@ def confirm(db, command):
 
 
 def release(db, command):
-    """The coupon is free again. Without a hold its row stays all the same, which refuses one that comes late."""
+    """Gives it back to the user who had claimed it, or to all. Without a hold its row stays, and refuses a late one."""
     order, coupon, user = (command.get_data()[name] for name in ("orderId", "couponId", "userId"))
-    if changed(db, "UPDATE holding SET state = 'released' WHERE orders = ? AND state = 'held'", (order,)):
+    held = changed(db, "UPDATE holding SET state = 'released' WHERE orders = ? AND state = 'held'", (order,))
+    if held and not was_issued(db, coupon, user):
         db.execute("UPDATE coupon SET left = left + 1 WHERE coupon = ?", (coupon,))
     db.execute("INSERT OR IGNORE INTO holding VALUES (?, ?, ?, 'released')", (order, coupon, user))
     return [events.new("coupon.released", command, orderId=order)]
@@ -54,4 +88,4 @@ def refused(command, reason):
     return events.new("coupon.refused", command, orderId=command.get_data()["orderId"], reason=reason)
 
 
-HANDLERS = {"coupon.hold": hold, "coupon.confirm": confirm, "coupon.release": release}
+HANDLERS = {"coupon.issue": issue, "coupon.hold": hold, "coupon.confirm": confirm, "coupon.release": release}

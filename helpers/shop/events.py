@@ -1,7 +1,8 @@
 """The events: their types, what each may contain, and how one becomes a Kafka record and an event again.
 
 An event is a CloudEvent. In Kafka (binary mode) its attributes are headers, ce_id and ce_type say, and its data is the
-record's value as JSON. Three attributes are ours: correlationid (the order), causationid (the id of the event that
+record's value as JSON. Three attributes are ours: correlationid (the order, the
+charge or the claim), causationid (the id of the event that
 caused this one) and traceparent (the W3C trace).
 https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/kafka-protocol-binding.md
 """
@@ -21,6 +22,7 @@ MONEY = {"type": "integer", "minimum": 1, "maximum": MOST_MONEY}
 FIELDS = {
     "orderId": ID,
     "chargeId": ID,
+    "claimId": ID,
     "userId": ID,
     "productId": ID,
     "couponId": ID,
@@ -41,6 +43,7 @@ def _schema(required, optional=""):
     }
 
 
+BEGINNINGS = ("orderId", "chargeId", "claimId")  # what a customer's request has begun: the correlation
 ORDER = "orderId userId productId quantity amount"
 
 # type (without "shop." and ".v1"): (topic, the field that is the key, JSON schema of the data)
@@ -58,11 +61,14 @@ TYPES = {
     "coupon.hold": ("shop.coupon.command", "couponId", _schema("orderId couponId userId")),
     "coupon.confirm": ("shop.coupon.command", "couponId", _schema("orderId couponId userId")),
     "coupon.release": ("shop.coupon.command", "couponId", _schema("orderId couponId userId")),
+    "coupon.issue": ("shop.coupon.command", "couponId", _schema("claimId couponId userId")),
     "payment.pay": ("shop.payment.command", "orderId", _schema("orderId userId amount")),
     "coupon.held": ("shop.saga.reply", "orderId", _schema("orderId")),
     "coupon.refused": ("shop.saga.reply", "orderId", _schema("orderId reason")),
     "coupon.confirmed": ("shop.saga.reply", "orderId", _schema("orderId")),
     "coupon.released": ("shop.saga.reply", "orderId", _schema("orderId")),
+    "coupon.issued": ("shop.saga.reply", "claimId", _schema("claimId")),
+    "coupon.denied": ("shop.saga.reply", "claimId", _schema("claimId reason")),
     "stock.reserved": ("shop.saga.reply", "orderId", _schema("orderId")),
     "stock.refused": ("shop.saga.reply", "orderId", _schema("orderId reason")),
     "stock.confirmed": ("shop.saga.reply", "orderId", _schema("orderId")),
@@ -110,7 +116,7 @@ def new(name, cause=None, request=None, **data):
         "subject": data[TYPES[name][1]],
         "datacontenttype": "application/json",
         "partitionkey": data[TYPES[name][1]],  # the binding makes it the record's key
-        "correlationid": inherited.get("correlationid") or data.get("orderId") or data["chargeId"],
+        "correlationid": inherited.get("correlationid") or next(data[name] for name in BEGINNINGS if name in data),
         "traceparent": f"00-{trace}-{os.urandom(8).hex()}-01",
     }
     attributes["causationid"] = cause.get_id() if cause else request

@@ -1,9 +1,10 @@
 """What must hold when the shop is quiet, asked of the databases (SQL) and of the topics (a scan): I1 to I10."""
 
+import contextlib
 import sqlite3
 from collections import Counter, defaultdict
 
-from . import events, projection, topics
+from . import events, projection
 from .retry import header
 from .run import OPEN, WITH_OUTBOX
 
@@ -15,13 +16,16 @@ def invariants(run):
 
     The proof names the records or rows that break it. Raises LabError if the shop does not become quiet.
     """
+    seen = Scan(run)
+    return as_table("invariant", {name: list(check(run, seen)) for name, check in CHECKS.items()})
+
+
+def as_table(what, found):
+    """The violations of each check, a list of sentences, as a DataFrame: what, holds, violations, proof."""
     import pandas as pd
 
-    seen, rows = Scan(run), []
-    for name, check in CHECKS.items():
-        found = list(check(run, seen))
-        rows.append((name, not found, len(found), "; ".join(found[:MOST_PROOFS])))
-    return pd.DataFrame(rows, columns=["invariant", "holds", "violations", "proof"])
+    rows = [(name, not said, len(said), "; ".join(said[:MOST_PROOFS])) for name, said in found.items()]
+    return pd.DataFrame(rows, columns=[what, "holds", "violations", "proof"])
 
 
 class Scan:
@@ -29,7 +33,7 @@ class Scan:
 
     def __init__(self, run):
         self.prefix, self.places, self.of_topic = run.lab.prefix, defaultdict(list), defaultdict(list)
-        for record in topics.read(run.lab):
+        for record in run.read():
             topic = record.topic.removeprefix(self.prefix)
             ce_id = header(record, "ce_id", "")
             self.places[topic, ce_id].append((record.partition, record.offset))
@@ -65,18 +69,25 @@ def stock_adds_up(run, seen):
 
 
 def coupons_add_up(run, seen):
-    issued = "(SELECT count(*) FROM holding h WHERE h.coupon = c.coupon AND state IN ('held', 'used'))"
-    wrong = f"SELECT coupon, quota, left, {issued} AS issued FROM coupon c WHERE left + {issued} <> quota"
+    """Of each coupon: those issued for claims, and those that orders took without a claim."""
+    out = """SELECT coupon, user, claim AS what FROM issued UNION ALL SELECT coupon, user, orders FROM holding h
+        WHERE state IN ('held', 'used') AND NOT EXISTS
+            (SELECT 1 FROM issued i WHERE (i.coupon, i.user) = (h.coupon, h.user))"""
+    number = f"(SELECT count(*) FROM ({out}) o WHERE o.coupon = c.coupon)"
+    wrong = f"SELECT coupon, quota, left, {number} AS out FROM coupon c WHERE left + {number} <> quota OR left < 0"
     for row in run.sql("coupon", wrong):
         yield str(row)
-    twice = """SELECT coupon, user, group_concat(orders) AS orders FROM holding WHERE state IN ('held', 'used')
-        GROUP BY coupon, user HAVING count(*) > 1"""
-    for row in run.sql("coupon", twice):
-        yield f"{row['user']} has {row['coupon']} for {row['orders']}"
+    for table in (out, "SELECT coupon, user, orders AS what FROM holding WHERE state IN ('held', 'used')"):
+        twice = f"SELECT coupon, user, group_concat(what) AS whats FROM ({table}) GROUP BY 1, 2 HAVING count(*) > 1"
+        for row in run.sql("coupon", twice):
+            yield f"{row['user']} has {row['coupon']} for {row['whats']}"
+    told = ids(run.sql("order", "SELECT id FROM claim WHERE status = 'ISSUED'"))
+    for claim in sorted(told ^ ids(run.sql("coupon", "SELECT claim AS id FROM issued"))):
+        yield f"{claim} is issued, {'says the order service only' if claim in told else 'and its customer is not told'}"
 
 
 def order_per_user(run, seen):
-    """The ledger has each user's commands as they were issued, which is their order in one partition."""
+    """The ledger has each user's commands, all of them, as they were issued, which is their order in one partition."""
     last = {}
     for row in run.sql("balance", "SELECT user, ce_id FROM ledger ORDER BY id"):
         number, before = int(row["ce_id"].rpartition("-")[2]), last.get(row["user"])
@@ -84,11 +95,45 @@ def order_per_user(run, seen):
             first, second = (seen.place("shop.balance.command", ce_id) for ce_id in (row["ce_id"], before[1]))
             yield f"{row['user']}: {row['ce_id']} at {first} was handled after {before[1]} at {second}"
         last[row["user"]] = (number, row["ce_id"])
+    handled = ids(run.sql("balance", "SELECT ce_id AS id FROM ledger UNION SELECT ce_id FROM parked"))
+    dead = {header(record, "ce_id", "") for record in seen.of_topic["balance.dlq"]}
+    for record in seen.of_topic["shop.balance.command"]:
+        ce_id = header(record, "ce_id", "")
+        if ce_id and ce_id not in handled | dead:
+            yield f"{ce_id} at {seen.place('shop.balance.command', ce_id)} is neither in the ledger nor set aside"
 
 
 def every_order_ends(run, seen):
-    for row in run.sql("order", f"SELECT id, status, step FROM orders WHERE status IN {OPEN} ORDER BY number"):
-        yield f"{row['id']} is {row['status']} at step {row['step']}"
+    """One that waits for something that is parked or dead ends too, in time: an operator has to look at it."""
+    aside, orders = defaultdict(list), run.sql("order", "SELECT id, status, step FROM orders ORDER BY number")
+    for one in set_aside(run, seen):
+        aside[one["order"]].append(one)
+    for row in orders:
+        if row["status"] in OPEN:
+            where = "".join(f", {one['place']}" for one in aside[row["id"]])
+            yield f"{row['id']} is {row['status']} at step {row['step']}{where}"
+        elif row["status"] != "NEEDS_OPERATOR":
+            for one in aside[row["id"]]:
+                if one["parked"]:
+                    yield f"{row['id']} is {row['status']}, and {one['place']}"
+    for row in run.sql("order", "SELECT id FROM claim WHERE status = 'OPEN'"):
+        yield f"{row['id']} is OPEN"
+    accepted = run.sql("order", "SELECT answer ->> 'orderId' AS id FROM request WHERE answer ->> 'orderId' IS NOT NULL")
+    for order in sorted(ids(accepted) - ids(orders)):
+        yield f"{order} was accepted, and is gone"
+
+
+def set_aside(run, seen):
+    """What waits for an operator, parked or in a DLQ, as dicts: order, place (in words), parked."""
+    for service in WITH_OUTBOX:
+        for row in run.sql(service, "SELECT ce_id, event, reason FROM parked ORDER BY id"):
+            event = events.restored(row["event"])
+            place = f"{events.name_of(event)} ({row['ce_id']}) is parked in {service}: {row['reason']}"
+            yield {"order": event.get_extension("correlationid"), "place": place, "parked": True}
+    for topic, records in seen.of_topic.items():
+        for record in records if topic.endswith(".dlq") else ():
+            place = f"{topic}[{record.partition}]@{record.offset} is dead: {header(record, 'error', '')}"
+            yield {"order": header(record, "ce_correlationid", ""), "place": place, "parked": False}
 
 
 def cancelled_leaves_nothing(run, seen):
@@ -122,14 +167,21 @@ def outbox_is_topic(run, seen):
 
 def effects_of_completed(run, seen):
     completed = ids(run.sql("order", "SELECT id FROM orders WHERE status = 'COMPLETED'"))
-    dead = {header(record, "ce_correlationid", "") for record in seen.of_topic["data-platform.dlq"]}
+    dead = {
+        group: {header(record, "ce_correlationid", "") for record in seen.of_topic[f"{group}.dlq"]}
+        for group in ("shipping", "data-platform")
+    }
     shipped = ids(run.sql("shipping", "SELECT orders AS id FROM shipment"))
+    fetched = ids(run.sql("carrier", "SELECT orders AS id FROM parcel"))
     stored = ids(run.sql("data-platform-server", "SELECT orders AS id FROM fact"))
-    for order in sorted(shipped ^ completed):
+    for order in sorted((shipped ^ completed) - dead["shipping"]):
         yield f"{order} is {'shipped' if order in shipped else 'completed'} only"
-    for order in sorted((stored ^ completed) - dead):
+    for order in sorted((fetched ^ completed) - dead["shipping"]):
+        yield f"{order} is {'fetched by the carrier' if order in fetched else 'completed'} only"
+    for order in sorted((stored ^ completed) - dead["data-platform"]):
         yield f"{order} is {'at the data platform' if order in stored else 'completed'} only"
-    sold = Counter(header(record, "ce_correlationid", "") for record in seen.of_topic["shop.product.sold"])
+    sales = {header(r, "ce_id", ""): header(r, "ce_correlationid", "") for r in seen.of_topic["shop.product.sold"]}
+    sold = Counter(sales.values())  # a sale that comes twice has one id, and counts once
     for order in sorted(completed | set(sold)):
         if sold[order] != (order in completed):
             yield f"{order} counts {sold[order]} times in shop.product.sold"
@@ -140,8 +192,9 @@ def replay_is_same(run, seen):
     db.executescript(projection.TABLES)
     for topic in projection.TOPICS:
         for record in seen.of_topic[topic]:
-            event = events.from_record(record)
-            projection.HANDLERS[events.name_of(event)](db, event)
+            with contextlib.suppress(events.BadEvent):  # it is in the DLQ
+                event = events.from_record(record)
+                projection.HANDLERS[events.name_of(event)](db, event)
     for table in ("page", "purse"):
         again = set(db.execute(f"SELECT * FROM {table}"))
         now = {tuple(row.values()) for row in run.sql("projection", f"SELECT * FROM {table}")}

@@ -13,6 +13,7 @@ import fastjsonschema
 
 from . import events, store, web
 from .events import FIELDS, TYPES
+from .faults import crash_here
 from .service import Service
 from .store import changed
 
@@ -26,6 +27,8 @@ CREATE TABLE IF NOT EXISTS orders (
 CREATE INDEX IF NOT EXISTS open_orders ON orders (moved) WHERE status IN ('RUNNING', 'CANCELLING');
 CREATE TABLE IF NOT EXISTS request (
     key TEXT PRIMARY KEY, body TEXT NOT NULL, status INTEGER NOT NULL, answer TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS claim (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, coupon TEXT NOT NULL, status TEXT NOT NULL, reason TEXT);
 """
 
 
@@ -139,7 +142,16 @@ def find(db, order):
     return db.execute("SELECT * FROM orders WHERE id = ?", (order,)).fetchone()
 
 
-HANDLERS = {name: on_reply for name, (topic, _, _) in TYPES.items() if topic == "shop.saga.reply"}
+def on_claim(db, reply):
+    """What has become of a customer's claim to a coupon."""
+    claim, reason = reply.get_data()["claimId"], reply.get_data().get("reason")
+    ended = "UPDATE claim SET status = ?, reason = ? WHERE id = ? AND status = 'OPEN'"
+    db.execute(ended, ("REFUSED" if reason else "ISSUED", reason, claim))
+    return []
+
+
+REPLIES = [name for name, (topic, key, _) in TYPES.items() if (topic, key) == ("shop.saga.reply", "orderId")]
+HANDLERS = dict.fromkeys(REPLIES, on_reply) | dict.fromkeys(("coupon.issued", "coupon.denied"), on_claim)
 
 
 # The API
@@ -155,13 +167,14 @@ def _body(required, optional=""):
 
 ORDER_BODY = _body("userId productId quantity", "couponId")
 CHARGE_BODY = _body("userId amount")
+CLAIM_BODY = _body("userId couponId")
 
 
 class Api:
-    """POST /orders, POST /charges, GET /orders/ID."""
+    """POST /orders, /charges and /coupons; GET /orders/ID and /coupons/ID."""
 
-    def __init__(self, settings, wake):
-        self.settings, self.wake = settings, wake
+    def __init__(self, settings, wake, steps):
+        self.settings, self.wake, self.steps = settings, wake, steps
         self.local = store.PerThread(settings.database(NAME), TABLES)
 
     def answer(self, request):
@@ -170,9 +183,12 @@ class Api:
         if request.method == "GET" and request.path.startswith("/orders/"):
             order = find(db, request.path.removeprefix("/orders/"))
             return (200, fields_of(order) | {"status": order["status"]}) if order else (404, {"error": "no such order"})
-        accept = {"/orders": place_order, "/charges": charge}.get(request.path)
+        if request.method == "GET" and request.path.startswith("/coupons/"):
+            claim = db.execute("SELECT * FROM claim WHERE id = ?", (request.path.removeprefix("/coupons/"),)).fetchone()
+            return (200, dict(claim)) if claim else (404, {"error": "no such claim"})
+        accept = {"/orders": place_order, "/charges": charge, "/coupons": claim_coupon}.get(request.path)
         if request.method != "POST" or not accept:
-            return 404, {"error": "there are POST /orders, POST /charges and GET /orders/ID"}
+            return 404, {"error": "there are POST /orders, /charges, /coupons and GET /orders/ID, /coupons/ID"}
         key = request.headers.get("Idempotency-Key")
         if not key or len(key) > 64:
             return 400, {"error": "the header Idempotency-Key is missing, or longer than 64"}
@@ -195,6 +211,8 @@ class Api:
             except (fastjsonschema.JsonSchemaException, events.BadEvent, Refused) as error:
                 return 422, {"error": str(error)}
             db.execute("INSERT INTO request VALUES (?, ?, 202, ?)", (key, body, json.dumps(answer)))
+        no_record = dict.fromkeys(["ce_id", "type", "topic", "partition", "offset"])
+        crash_here(self.settings, self.steps, "before_answer", [no_record | {"order": answer.get("orderId")}])
         self.wake.set()
         return 202, answer
 
@@ -233,6 +251,17 @@ def charge(db, settings, body, request):
     return {"chargeId": charge}
 
 
+def claim_coupon(db, settings, body, request):
+    """First come, first served: the order of the claims is their order in the coupon's partition."""
+    CLAIM_BODY(body)
+    if body["couponId"] not in settings.coupons:
+        raise Refused(f"no coupon {body['couponId']}")
+    claim = request.replace("request-", "claim-")
+    db.execute("INSERT INTO claim VALUES (?, ?, ?, 'OPEN', NULL)", (claim, body["userId"], body["couponId"]))
+    store.add_to_outbox(db, NAME, events.new("coupon.issue", request=request, claimId=claim, **body))
+    return {"claimId": claim}
+
+
 class Refused(ValueError):
     """A request that nobody can fulfil."""
 
@@ -240,5 +269,5 @@ class Refused(ValueError):
 def serve(me, settings):
     """Runs the API and the saga until the process is asked to stop."""
     service = Service(me, sys.modules[__name__], settings)
-    web.Server(settings.folder, "order-api", Api(settings, service.relay.wake).answer, settings.port)
+    web.Server(settings.folder, "order-api", Api(settings, service.relay.wake, service.steps).answer, settings.port)
     service.run()

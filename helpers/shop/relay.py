@@ -33,9 +33,11 @@ class Relay(threading.Thread):
         path = self.settings.database(self.service)
         with FileLock(f"{path}.relay"):
             self.db, self.producer = store.connect(path), self._producer()
+            if not self.settings.outbox:
+                self._forget()
             while not self.ending:
                 if not self.publish():
-                    self.wake.wait(LOOK)
+                    self.wake.wait(LOOK if self.settings.outbox else None)
                     self.wake.clear()
             self.producer.close(timeout=2)
 
@@ -57,7 +59,11 @@ class Relay(threading.Thread):
     def publish(self):
         """Publishes the next batch. Returns how many records the broker has acknowledged."""
         rows = self.db.execute("SELECT * FROM outbox WHERE published IS NULL ORDER BY id LIMIT ?", (BATCH,)).fetchall()
-        waiting = [(row["id"], *self._send(row)) for row in rows]
+        records = [unpacked(row) for row in rows]
+        self.steps("sending", [line for line, *_ in records])
+        waiting = [
+            (row["id"], line, self._send(row, *parts)) for row, (line, *parts) in zip(rows, records, strict=True)
+        ]
         self.producer.flush()
         acknowledged = []
         for number, line, future in waiting:
@@ -67,17 +73,31 @@ class Relay(threading.Thread):
         if rows:
             self._mark(acknowledged)
         if len(acknowledged) < len(rows):
+            self._failed(waiting[len(acknowledged) :])
             self._begin_again(waiting[len(acknowledged)][2].exception)
+            if not self.settings.outbox:
+                self._forget()
         return len(acknowledged)
 
-    def _send(self, row):
-        """(the line for the step log, the future) of a row that is on its way."""
-        line, key, value, headers = unpacked(row)
+    def _failed(self, waiting):
+        """Logs what was not acknowledged. Where the time was up, the broker may have the record all the same."""
+        for _, line, future in waiting:
+            if future.failed():
+                final = not getattr(future.exception, "retriable", False)
+                self.steps("failed", [line | {"error": type(future.exception).__name__, "final": final}])
+
+    def _forget(self):
+        """A guard is off: as if there were no outbox, nobody knows what was not published."""
+        with store.transaction(self.db):
+            self.db.execute("UPDATE outbox SET published = 0 WHERE published IS NULL")
+
+    def _send(self, row, key, value, headers):
+        """The future of a row that is on its way."""
         more = [(name, str(text).encode()) for name, text in json.loads(row["headers"]).items()]
         topic = self.settings.prefix + row["topic"]
         if row["topic"] in self.settings.without_key:
             key = None
-        return line, self.producer.send(topic, value, key, headers + more)
+        return self.producer.send(topic, value, key, headers + more)
 
     def _mark(self, acknowledged):
         rows = [line | place(sent, self.settings.prefix) for _, line, sent in acknowledged]
@@ -102,10 +122,10 @@ def unpacked(row):
     """(line for the step log, key, value, headers) of a row of the outbox: an event, or a record that is none."""
     if row["event"].startswith('{"raw"'):
         key, value, headers = json.loads(row["event"])["raw"]
-        line = {"ce_id": row["ce_id"], "order": None, "type": None}
+        line = {"ce_id": row["ce_id"], "order": None, "type": None, "topic": row["topic"]}
         return line, _bytes(key), _bytes(value), [(name, _bytes(text)) for name, text in headers]
     event = events.restored(row["event"])
-    return about(event), *events.to_record(event)
+    return about(event) | {"topic": row["topic"]}, *events.to_record(event)
 
 
 def _bytes(text):

@@ -32,10 +32,11 @@ from . import (
     topics,
 )
 from .settings import Settings
-from .web import Client
+from .web import Client, NoAnswer
 
 SERVICES = {
     "provider": provider.serve,
+    "carrier": shipping.serve,
     "data-platform-server": data_platform.serve,
     "order": order.serve,
     "coupon": partial(service.serve, module=coupon),
@@ -50,6 +51,7 @@ SERVICES = {
 WITH_OUTBOX = ["order", "coupon", "stock", "balance", "payment", "shipping", "data-platform", "projection"]
 OPEN = ("RUNNING", "CANCELLING")
 CLIENTS = 8  # connections that place orders at the same time
+INSIST = 60  # seconds for which a customer asks again, when there is no answer
 
 
 def start(lab, members=(), **settings):
@@ -59,10 +61,10 @@ def start(lab, members=(), **settings):
     process does not come up.
     """
     folder = Path(tempfile.mkdtemp(prefix="kafka-course-shop-"))
-    topics.create(lab)
+    chosen = Settings(folder, lab.prefix, **settings)
+    topics.create(lab, topics.with_retries(chosen.retry_topics))
     for group in topics.GROUPS:
         lab.group(group)
-    chosen = Settings(folder, lab.prefix, **settings)
 
     def shop(me):
         SERVICES[re.sub(r"-\d+$", "", me.name)](me, settings=chosen)
@@ -75,7 +77,7 @@ def start(lab, members=(), **settings):
 
 def _wait_until_ready(team):
     """Until every process says that it is; raises LabError, and ends the others, when one of them ends instead."""
-    wait_until(lambda: len(team._running()) < len(team.processes) or all(map(_ready, team.processes)), "the shop", 30)
+    wait_until(lambda: len(team.running()) < len(team.processes) or all(map(_ready, team.processes)), "the shop", 30)
     ended = [process.state() for process in team.processes if process.end]
     if ended:
         team.kill()
@@ -91,12 +93,22 @@ class Run:
 
     def __init__(self, lab, team, settings):
         self.lab, self.team, self.settings, self.folder = lab, team, settings, settings.folder
+        self.names = {process.name for process in team.processes}
+        self.topics = topics.with_retries(settings.retry_topics)
         self.api = Client(self.folder, "order-api", timeout=20)
         self.numbers = 0
 
     def charge(self, user, amount, key=None):
         """POST /charges. Returns (status, answer)."""
         return self._post("/charges", {"userId": user, "amount": amount}, key)
+
+    def claim(self, user, coupon, key=None):
+        """POST /coupons: first come, first served. Returns (status, answer): (202, {"claimId": "claim-key-1"})."""
+        return self._post("/coupons", {"userId": user, "couponId": coupon}, key)
+
+    def claimed(self, claim):
+        """GET /coupons/ID. Returns (status, answer), and in the answer the claim's status: OPEN, ISSUED or REFUSED."""
+        return self.api.ask("GET", f"/coupons/{claim}")
 
     def order(self, user, product, quantity=1, coupon=None, key=None):
         """POST /orders. Returns (status, answer): (202, {"orderId": "o-0001", "amount": 3000}) if it was accepted."""
@@ -108,7 +120,7 @@ class Run:
         return self.api.ask("POST", path, body, **{"Idempotency-Key": key or f"key-{self.numbers}"})
 
     def behave(self, server, *rules):
-        """Makes the "provider" or the "data-platform-server" follow these rules (third_party.py); none: well again."""
+        """Makes the "provider", "carrier" or "data-platform-server" follow these rules (third_party.py), or none."""
         Client(self.folder, server).ask("PUT", "/behaviour", {"rules": list(rules)})
 
     def sql(self, service, query, *values):
@@ -116,6 +128,10 @@ class Run:
         with contextlib.closing(sqlite3.connect(f"file:{self.settings.database(service)}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(query, values)]
+
+    def read(self):
+        """Yields every record of the shop's topics (topics.read)."""
+        return topics.read(self.lab, *(topic.name for topic in self.topics))
 
     def unpark(self, service, key):
         """Releases the parked events of a key, after the cause is mended; the service handles them in their order."""
@@ -127,10 +143,15 @@ class Run:
         rows = self.sql("order", "SELECT status, count(*) AS n FROM orders GROUP BY status ORDER BY status")
         return {row["status"]: row["n"] for row in rows}
 
-    def settle(self, deadline=120):
-        """Waits until the shop is quiet: no open order, nothing in an outbox, no lag. Raises LabError if it is not."""
+    def settle(self, deadline=120, restart=False):
+        """Waits until the shop is quiet: no open order, nothing in an outbox, no lag. Raises LabError if it is not.
+
+        restart: who is killed meanwhile, or was before, is started again.
+        """
         until = time.monotonic() + deadline
         while busy := self.busy():
+            if restart:
+                self.team.add(*sorted(self.names - set(self.running())))
             if time.monotonic() > until:
                 raise LabError(f"The shop is not quiet after {deadline} s.", busy, "run.team.output(name) shows errors")
             time.sleep(0.1)
@@ -141,10 +162,12 @@ class Run:
         A record that is handled between two looks could hide from both: its offset is committed, and what it has caused
         is not published yet. So the ends of the topics have to be the same before and after.
         """
-        self._running()  # shows what a process has raised
+        self.running()  # shows what a process has raised
         still = sum(self.statuses().get(status, 0) for status in OPEN)
         if still:
             return f"{still} orders are open"
+        if claims := self.sql("order", "SELECT count(*) AS n FROM claim WHERE status = 'OPEN'")[0]["n"]:
+            return f"{claims} claims are open"
         ends = self._ends()
         lag = {group: lag for group, lag in self.lags(ends).items() if lag}
         if lag:
@@ -158,7 +181,7 @@ class Run:
         return self.sql(service, "SELECT count(*) AS n FROM outbox WHERE published IS NULL")[0]["n"]
 
     def _ends(self):
-        places = [TopicPartition(self.lab.name(t.name), p) for t in topics.TOPICS for p in range(t.partitions)]
+        places = [TopicPartition(self.lab.name(t.name), p) for t in self.topics for p in range(t.partitions)]
         found = self.lab.admin.list_partition_offsets({place: OffsetSpec.LATEST for place in places})
         return {place: end.offset for place, end in found.items()}
 
@@ -177,7 +200,7 @@ class Run:
 
     def _reads(self, group, place):
         topic = place.topic.removeprefix(self.lab.prefix)
-        declared = next(t for t in topics.TOPICS if t.name == topic)
+        declared = next(t for t in self.topics if t.name == topic)
         return group in declared.reads.split(", ")
 
     @staticmethod
@@ -185,12 +208,15 @@ class Run:
         return offsets[place].offset if place in offsets else 0
 
     def restart(self, member):
-        """Waits until a member has been killed, or has crashed, and starts it again."""
-        wait_until(lambda: member not in self._running(), f"{member} to be gone")
+        """Waits until a member has been killed, or has crashed, and starts it again; returns when it is ready."""
+        wait_until(lambda: member not in self.running(), f"{member} to be gone")
         self.team.add(member)
+        again = self.team.processes[-1]
+        wait_until(lambda: member not in self.running() or _ready(again), f"{member} to be ready", 20)
 
-    def _running(self):
-        return [process.name for process in self.team._running()]
+    def running(self):
+        """The names of the processes that run."""
+        return self.team.running()
 
     def stop(self):
         """Ends all processes; the databases and logs stay until the lab is closed."""
@@ -216,22 +242,43 @@ def _charge(user, thousands):
     return "/charges", {"userId": user, "amount": thousands * 1000}
 
 
-def place_orders(run, actions, seed=0):
-    """Does what the plan says: several customers at once, each one's requests in order. Returns the statuses."""
+def place_orders(run, actions, seed=0, wait=False):
+    """Does what the plan says: several customers at once, each one's requests in order. Returns the statuses.
+
+    Two orders of one user overtake each other on their way: one with a coupon has a step more. If the money is enough
+    for one of them only, it is open which. wait: each customer waits for an order's end before the next request; then
+    the same plan always has the same outcome, as long as there are coupons and stock enough.
+    """
     users = sorted(actions)
     shares = [{user: actions[user] for user in users[number::CLIENTS]} for number in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as pool:
-        answers = pool.map(partial(_place, run, seed), shares)
+        answers = pool.map(partial(_place, run, seed, wait), shares)
         return sorted(status for some in answers for status in some)
 
 
-def _place(run, seed, share):
+def _place(run, seed, wait, share):
     """One connection: a turn of each of its users after the other."""
     client, statuses = Client(run.folder, "order-api", timeout=20), []
     for turn in range(max(map(len, share.values()), default=0)):
         for user, mine in share.items():
             if turn < len(mine):
-                key = {"Idempotency-Key": f"{seed}-{user}-{turn}"}
-                statuses.append(client.ask("POST", *mine[turn], **key)[0])
+                status, answer = _insist(client, *mine[turn], key=f"{seed}-{user}-{turn}")
+                statuses.append(status)
+                if wait and "orderId" in answer:
+                    path = f"/orders/{answer['orderId']}"
+                    wait_until(lambda path=path: client.ask("GET", path)[1]["status"] not in OPEN, f"{path} to end", 60)
     client.close()
     return statuses
+
+
+def _insist(client, path, body, key):
+    """Asks again, with the same key, while there is no answer or "503, ask again". Returns (status, answer)."""
+    until = time.monotonic() + INSIST
+    while True:
+        try:
+            status, answer = client.ask("POST", path, body, **{"Idempotency-Key": key})
+        except NoAnswer:
+            status, answer = 504, {}
+        if status not in (503, 504) or time.monotonic() > until:
+            return status, answer
+        time.sleep(0.1)

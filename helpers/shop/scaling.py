@@ -33,7 +33,8 @@ def commands_per_second(lab, members):
 
 def owners(run):
     """The members of the balance service that own partitions, when all of its partitions are owned."""
-    running = [process for process in run.team.processes if process.name in run._running()]
+    names = run.running()
+    running = [process for process in run.team.processes if process.name in names]
     owned = {process.name: process.owned for process in running if process.name.startswith("balance")}
     return {name for name, places in owned.items() if places} if sum(map(len, owned.values())) == PARTITIONS else set()
 

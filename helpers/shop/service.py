@@ -56,7 +56,8 @@ class Service:
         self.db = store.connect(settings.database(module.NAME), module.TABLES)
         self.client = Client(settings.folder, module.SERVER) if hasattr(module, "SERVER") else None
         self.relay = Relay(me, settings, module.NAME, self.steps)
-        topics = module.TOPICS + (retry.topics(module.GROUP) if self.client else [])
+        self.retries = bool(self.client) or module.GROUP in settings.retry_topics
+        topics = module.TOPICS + (retry.topics(module.GROUP) if self.retries else [])
         self.consumer = KafkaConsumer(
             *(settings.prefix + topic for topic in topics),
             **me.client,
@@ -119,8 +120,7 @@ class Service:
 
     def line(self, one):
         """The record's line in the step log."""
-        where = place(one.record, self.settings.prefix)
-        return (about(one.event) if one.event else {"ce_id": None, "order": None, "type": None}) | where
+        return about(one.event) | place(one.record, self.settings.prefix)
 
     def call(self, received):
         """Asks somebody else, before the transaction: it may take long, and a lock should not."""
@@ -167,6 +167,10 @@ class Service:
         except sqlite3.IntegrityError as error:
             if self.client:  # keeps no order, and has a DLQ instead
                 raise
+            if self.retries:  # a guard is off: later records of the key overtake this one
+                one.failed = str(error)
+                retry.later(self.db, self.settings, self.module.GROUP, one)
+                return "tx committed"
             store.park(self.db, self.module.GROUP, one.event, str(error))
             return "parked"
         return "tx committed"

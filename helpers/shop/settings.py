@@ -1,4 +1,8 @@
-"""What all processes of one run of the shop know: where its files are, what it sells, and which guards are off."""
+"""What all processes of one run of the shop know: where its files are, what it sells, and which guards are off.
+
+The guards, and what takes each away: inbox=False; without_key=("shop.balance.command",); retry_topics=("balance",);
+outbox=False; commit_first=True. The invariants (invariants.py) tell what breaks then, and name the record.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +22,10 @@ class Settings:
     batch: int = 200  # records in one transaction, at most
     inbox: bool = True  # False: nobody remembers what was handled
     without_key: tuple = ()  # topics whose records go to any partition: ("shop.balance.command",)
+    retry_topics: tuple = ()  # more groups that retry through topics, rather than park a key: ("balance",)
+    outbox: bool = True  # False: what was not published before a crash, or could not be, is forgotten
     commit_first: bool = False  # True: the offset is committed before the work
-    crash: dict | None = None  # {"service": "balance", "point": "after_db_commit", "type": "balance.deduct"}
+    crash: dict | list | None = None  # {"service": "balance", "point": "after_db_commit", "type": "balance.deduct"}
     cost: float = 0  # seconds of waiting that every command of the balance takes more, as if it asked somebody
     patience: float = 60  # seconds until an order that waits for an answer is given up
     port: int = 0  # of the order API; 0: any free one

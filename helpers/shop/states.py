@@ -38,7 +38,7 @@ def transitions(coupon=True):
 def ignored():
     """How many pairs of a state and a reply there are, and how many of them change nothing: (all, ignored)."""
     table = transitions()
-    pairs = table["state"].nunique() * len(order.HANDLERS)
+    pairs = table["state"].nunique() * len(order.REPLIES)
     return pairs, pairs - int((table["on"] != NO_ANSWER).sum())
 
 
@@ -52,7 +52,7 @@ def name(status, step):
 
 def _moves(db, state, coupon):
     """(on, the state after it, what is sent) of everything that moves an order out of this state."""
-    for reply in order.HANDLERS:
+    for reply in order.REPLIES:
         required = events.TYPES[reply][2]["required"]
         event = events.new(reply, request="r", **{field: ANSWER[field] for field in required})
         yield from _tried(db, state, coupon, reply, lambda event=event: order.on_reply(db, event))

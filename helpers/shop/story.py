@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 
 from ..lab import LabError
-from . import events, retry, steps, topics, web
+from . import events, retry, steps, web
 
 COLUMNS = ["kind", "source", "target", "label", "place", "t"]
 PARTICIPANTS = {
@@ -20,6 +20,7 @@ PARTICIPANTS = {
     "payment": "Payment",
     "provider": "Provider",
     "shipping": "Shipping",
+    "carrier": "Carrier",
     "data-platform": "Sender",  # to the data platform
     "data-platform-server": "Data platform",
     "projection": "Projection",
@@ -53,7 +54,7 @@ class Story:
         self.prefix = run.lab.prefix
         self.lines = [line for line in steps.read(run.folder) if line.get("order") == order]
         self.requests = [line for line in web.read_logs(run.folder) if line["order"] == order]
-        records = [record for record in topics.read(run.lab) if retry.header(record, "ce_correlationid", "") == order]
+        records = [record for record in run.read() if retry.header(record, "ce_correlationid", "") == order]
         if not records:
             raise LabError(f"There is no record of an order {order}.", "", "run.order(...) answers with the order's id")
         self.published = {
@@ -116,7 +117,7 @@ class Story:
         refused = {(s["service"], s["t"], *self.where(s)) for s in self.lines if s["step"] == "refused"}
         skipped = {(s["service"], *self.where(s)) for s in self.lines if s["step"] == "skipped"}
         for number, line in enumerate(self.lines):
-            if line["step"] == "published" or line["service"] in NEITHER:
+            if line["step"] in ("sending", "published", "failed") or line["service"] in NEITHER:
                 continue
             if (line["service"], *self.where(line)) in skipped:
                 continue
@@ -223,12 +224,12 @@ class Story:
         return -math.inf if math.isnan(t) else t
 
 
-CALLERS = {"provider": "payment", "data-platform-server": "data-platform"}
+CALLERS = {"provider": "payment", "carrier": "shipping", "data-platform-server": "data-platform"}
 
 
 def text(place):
-    """("shop.balance.command", 5, 22) as "balance.command[5]@22"."""
-    return "{}[{}]@{}".format(*place).removeprefix("shop.")
+    """("shop.balance.command", 5, 22) as "balance.command[5]@22"; None for what has no record."""
+    return place[0] and "{}[{}]@{}".format(*place).removeprefix("shop.")
 
 
 def label(event):

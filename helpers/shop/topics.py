@@ -52,9 +52,9 @@ TOPICS = [
     Topic("shop.order.event", "orderId", "14 days", "order relay", "projection, sales-rank, shipping, data-platform"),
     Topic("shop.balance.command", "userId", "7 days", "order relay (charges too)", "balance"),
     Topic("shop.stock.command", "productId", "7 days", "order relay", "stock"),
-    Topic("shop.coupon.command", "couponId", "7 days", "order relay", "coupon"),
+    Topic("shop.coupon.command", "couponId", "7 days", "order relay (claims too)", "coupon"),
     Topic("shop.payment.command", "orderId", "7 days", "order relay", "payment"),
-    Topic("shop.saga.reply", "orderId", "7 days", "the relay of each service", "order-saga"),
+    Topic("shop.saga.reply", "orderId or claimId", "7 days", "the relay of each service", "order-saga"),
     Topic("shop.user.balance", "userId", "compact", "balance relay", "projection"),
     Topic("shop.product.sold", "productId", "14 days", "sales-rank", "any (read_committed)"),
     *(topic for group in RETRYING for topic in _retry(group)),
@@ -62,10 +62,15 @@ TOPICS = [
 ]
 
 
-def create(lab):
+def with_retries(groups):
+    """The declared topics, and retry topics for these groups, which should have none."""
+    return TOPICS + [topic for group in groups for topic in _retry(group) if not topic.name.endswith(".dlq")]
+
+
+def create(lab, topics=TOPICS):
     """Creates all topics of the shop, empty; older ones of the same names are deleted."""
     lab.need_broker()
-    names = [lab.name(topic.name) for topic in TOPICS]
+    names = [lab.name(topic.name) for topic in topics]
     lab._delete_topics(names)
     wanted = {
         lab.name(topic.name): {
@@ -73,7 +78,7 @@ def create(lab):
             "replication_factor": 1,
             "configs": topic.configs,
         }
-        for topic in TOPICS
+        for topic in topics
     }
     lab.admin.create_topics(wanted, wait_for_metadata=True)
 

@@ -105,9 +105,19 @@ class Client:
         self.folder, self.server, self.timeout, self.connection = folder, server, timeout, None
 
     def ask(self, method, path, body=None, **headers):
-        """(status, answer as a dict). Raises NoAnswer when there is none in time."""
+        """(status, answer as a dict). Raises NoAnswer when there is none in time.
+
+        A connection that was kept may lead to a server that is gone: then it is asked once more, over a new one. That
+        is safe, because every request has an idempotency key or changes nothing.
+        """
+        kept = self.connection
         try:
             return self._ask(method, path, body, headers)
+        except ConnectionError as error:
+            self.close()
+            if kept:
+                return self.ask(method, path, body, **headers)
+            raise NoAnswer(f"{self.server} does not answer: {type(error).__name__}") from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise NoAnswer(f"{self.server} does not answer: {type(error).__name__}") from error

@@ -1,5 +1,7 @@
 """The shop as it runs, on a broker of this test only: orders, stories, invariants, faults, and guards taken away."""
 
+import itertools
+import re
 import socket
 import sqlite3
 
@@ -8,7 +10,7 @@ from kafka import KafkaProducer
 
 from helpers import shop
 from helpers.lab import LabError, open_lab, wait_until
-from helpers.shop import topics
+from helpers.shop import events, topics
 
 
 @pytest.fixture
@@ -19,9 +21,9 @@ def lab(home):
 
 
 def broken(run):
-    """The invariants that do not hold, by their short names."""
-    checked = shop.invariants(run)
-    return [name.split()[0] for name in checked[~checked["holds"]]["invariant"]]
+    """The invariants and the checks of the logs that do not hold, by their short names."""
+    checked = [shop.invariants(run), shop.log_checks(run).rename(columns={"check": "invariant"})]
+    return [name.split()[0] for table in checked for name in table[~table["holds"]]["invariant"]]
 
 
 def told(run, order):
@@ -64,6 +66,7 @@ def test_orders_and_their_stories(lab):
     assert told(run, "o-0002")[-1] == "cancelled: not enough balance"
     run.behave("provider", {"do": "decline"})
     run.behave("data-platform-server", {"do": "fail", "times": 1})
+    run.behave("carrier", {"do": "lie", "times": 1})  # fetches the parcel, and says that it has not
     run.order("ann", "p-2")
     run.settle(30)
     assert "refund 2,000" in told(run, "o-0003")
@@ -71,7 +74,13 @@ def test_orders_and_their_stories(lab):
     run.order("ann", "p-2")
     run.settle(30)
     assert run.statuses() == {"CANCELLED": 2, "COMPLETED": 2}
-    assert "retry.1s" in " ".join(shop.story(run, "o-0004")["place"].dropna())
+    places = " ".join(shop.story(run, "o-0004")["place"].dropna())
+    assert "data-platform.retry.1s" in places
+    assert "shipping.retry.1s" in places
+    assert len(run.sql("carrier", "SELECT * FROM parcel")) == 2
+    calls = shop.story(run, "o-0001").query("target == 'Carrier'")
+    assert calls[["source", "label"]].values.tolist() == [["Shipping", "POST /parcels"]]
+    assert set(shop.sends(run)["outcome"]) == {"ok"}
     assert run.sql("provider", "SELECT count(*) AS n FROM paid WHERE orders = 'o-0004'") == [{"n": 1}]
     assert broken(run) == []
     with pytest.raises(LabError, match="no record of an order"):
@@ -121,6 +130,8 @@ def test_a_crash_between_database_and_offset(lab, options, red, delivery):
         "crash",
         delivery,
     ]
+    proofs = "; ".join(shop.invariants(run)["proof"])
+    assert ("o-0001 was deducted 2 times, by shop.balance.command[" in proofs) == bool(red)
 
 
 @pytest.mark.parametrize("point", ["before_db_commit", "after_ack"])
@@ -139,6 +150,40 @@ def test_without_keys_the_order_of_a_user_is_lost(lab):
     shop.place_orders(run, shop.plan(60, 3, seed=3), seed=3)
     run.settle(40)
     assert broken(run) == ["I5"]
+    proof = shop.invariants(run).set_index("holds").loc[False, "proof"]
+    assert re.search(r"u-00\d: order-\d+ at shop.balance.command\[\d\]@\d+ was handled after order-", proof)
+
+
+def test_a_plan_has_one_outcome_if_customers_wait_for_their_orders(lab):
+    actions = shop.plan(40, 4, seed=4)
+    expected = shop.baseline(actions)
+    run = shop.start(lab)
+    shop.place_orders(run, actions, seed=4, wait=True)
+    run.settle(40)
+    assert run.statuses() == {"CANCELLED": expected["cancelled"], "COMPLETED": expected["completed"]}
+    assert broken(run) == []
+
+
+def test_coupons_go_to_those_who_came_first(lab):
+    run = shop.start(lab, coupons={"c-1": (500, 3)})
+    wanted = {f"u-{n}": [("/coupons", {"userId": f"u-{n}", "couponId": "c-1"})] * 2 for n in range(6)}
+    assert set(shop.place_orders(run, wanted)) == {202}
+    run.settle(30)
+    commands = [events.from_record(record).get_data() for record in topics.read(lab, "shop.coupon.command")]
+    first = list(dict.fromkeys(command["userId"] for command in commands))[:3]
+    assert {row["user"] for row in run.sql("order", "SELECT user FROM claim WHERE status = 'ISSUED'")} == set(first)
+    assert run.claim("ben", "c-9") == (422, {"error": "no coupon c-9"})
+    late = run.claim("ben", "c-1")[1]["claimId"]
+    run.charge(first[0], 5_000)
+    run.settle(30)
+    assert run.claimed(late)[1]["reason"] == "no coupon left"
+    run.order(first[0], "p-1", coupon="c-1")
+    run.order("ben", "p-1", coupon="c-1")
+    run.settle(30)
+    assert run.statuses() == {"CANCELLED": 1, "COMPLETED": 1}
+    assert broken(run) == []
+    change(run, "UPDATE issued SET user = user || '-2'", "coupon")
+    assert broken(run) == ["I4"]
 
 
 def test_bad_input(lab):
@@ -165,6 +210,28 @@ def test_bad_input(lab):
     assert run.statuses() == {"COMPLETED": 2}
     assert [(r.key, r.value) for r in topics.read(lab, "balance.dlq")] == [(b"ann", b"\xff\x00")]
     assert broken(run) == []
+
+
+def test_an_event_that_does_not_fit_its_schema_is_set_aside_by_each_reader(lab):
+    run = shop.start(lab)
+    readers = {"shop.order.event": ["projection", "sales-rank", "shipping", "data-platform"]}
+    readers |= {"shop.stock.command": ["stock"], "shop.saga.reply": ["order-saga"], "shop.coupon.command": ["coupon"]}
+    with KafkaProducer(**lab.client) as producer:
+        for topic in readers:
+            misfit = next(name for name, (where, _, _) in events.TYPES.items() if where == topic)
+            headers = [("ce_specversion", b"1.0"), ("ce_id", b"x-1"), ("ce_source", b"/x")]
+            headers += [("ce_type", f"shop.{misfit}.v1".encode()), ("content-type", b"application/json")]
+            producer.send(lab.name(topic), b'{"orderId": 7}', b"o-1", headers)
+    run.charge("ann", 10_000)
+    run.order("ann", "p-1", coupon="c-1")
+    run.settle(40)
+    assert run.statuses() == {"COMPLETED": 1}
+    for reader in itertools.chain(*readers.values()):
+        [dead] = topics.read(lab, f"{reader}.dlq")
+        assert dead.value == b'{"orderId": 7}'
+        assert dict(dead.headers)["error"]
+    assert broken(run) == ["I8"]  # nobody's outbox has them
+    assert "(x-1) is in no outbox" in shop.invariants(run).set_index("holds").loc[False, "proof"]
 
 
 def test_an_event_that_cannot_be_handled_parks_its_key(lab):
@@ -198,8 +265,8 @@ def parked(run):
     return [row["reason"] for row in run.sql("balance", "SELECT reason FROM parked ORDER BY id")]
 
 
-def change(run, query):
-    db = sqlite3.connect(run.settings.database("balance"))
+def change(run, query, service="balance"):
+    db = sqlite3.connect(run.settings.database(service))
     db.execute(query)
     db.commit()
     db.close()

@@ -1,0 +1,138 @@
+"""The shop's processes killed at each point, and its guards taken away, on a broker of this test only."""
+
+import sqlite3
+
+import pytest
+
+from helpers import shop
+from helpers.lab import open_lab, wait_until
+from helpers.shop import steps, topics, web
+from tests.unit.test_shop_run import broken
+
+SERVICES = ["order", "coupon", "stock", "balance", "payment", "shipping", "data-platform", "projection", "sales-rank"]
+PUBLISHING = {"order", "coupon", "stock", "balance", "payment"}  # the others send records only when a call has failed
+
+
+@pytest.fixture
+def lab(home):
+    lab = open_lab("shopfaults")
+    yield lab
+    lab.close()
+
+
+def proof(run, name):
+    """What the checker says of an invariant."""
+    checked = shop.invariants(run).set_index("invariant")["proof"]
+    return next(text for invariant, text in checked.items() if invariant.startswith(f"{name} "))
+
+
+@pytest.mark.parametrize(
+    ("point", "dying"),
+    [("before_db_commit", set(SERVICES)), ("after_db_commit", set(SERVICES)), ("after_ack", PUBLISHING)],
+)
+def test_every_service_is_killed_once_and_nothing_is_lost(lab, point, dying):
+    crash = [{"service": name, "point": point} for name in SERVICES]
+    if point == "after_ack":  # not the charge, whose answer we wait for
+        crash[:1] = [crash[0] | {"type": name} for name in ("balance.deduct", "order.completed")]
+    run = shop.start(lab, crash=crash)
+    run.charge("ann", 10_000)
+    run.settle(40, restart=True)
+    run.order("ann", "p-3", coupon="c-1")
+    run.settle(90, restart=True)
+    run.order("ann", "p-9")
+    run.settle(40, restart=True)
+    assert {line["service"] for line in steps.read(run.folder) if line["step"] == "crashed"} == dying
+    assert run.statuses() == {"CANCELLED": 1, "COMPLETED": 1}
+    assert run.sql("balance", "SELECT amount FROM balance") == [{"amount": 7_500}]
+    assert broken(run) == []
+
+
+def test_an_order_whose_answer_was_lost_is_placed_once(lab):
+    run = shop.start(lab, crash={"service": "order", "point": "before_answer", "order": "o-0001"})
+    run.charge("ann", 10_000)
+    with pytest.raises(web.NoAnswer):
+        run.order("ann", "p-3", key="k")
+    run.restart("order")
+    assert run.order("ann", "p-3", key="k") == (202, {"orderId": "o-0001", "amount": 3_000})
+    run.settle(40)
+    assert run.statuses() == {"COMPLETED": 1}
+    assert "crash" in set(shop.story(run, "o-0001")["kind"])
+    assert broken(run) == []
+
+
+def test_what_is_dead_or_parked_is_accounted(lab):
+    run = shop.start(lab, patience=4)
+    for user in ("ann", "ben"):
+        run.charge(user, 10_000)
+    run.settle(30)
+    change(
+        run,
+        """CREATE TRIGGER trap BEFORE INSERT ON ledger WHEN NEW.user = 'ann'
+        BEGIN SELECT RAISE(ABORT, 'torn'); END""",
+    )
+    run.order("ann", "p-1")
+    run.order("ben", "p-2")
+    run.settle(60)
+    assert run.statuses() == {"COMPLETED": 1, "NEEDS_OPERATOR": 1}
+    assert broken(run) == []
+    change(run, "UPDATE orders SET status = 'CANCELLED' WHERE status = 'NEEDS_OPERATOR'", "order")
+    assert "o-0001 is CANCELLED, and balance.deduct (order-" in proof(run, "I6")
+    change(run, "UPDATE orders SET status = 'RUNNING' WHERE id = 'o-0001'", "order")
+    assert "I6 every" in shop.invariants(run).query("not holds")["invariant"].str[:8].tolist()
+    change(run, "DELETE FROM orders WHERE id = 'o-0002'", "order")
+    assert "o-0002 was accepted, and is gone" in proof(run, "I6")
+
+
+# Guards taken away: the checker must see it, and name the record
+
+
+def test_without_an_outbox_an_event_is_lost(lab):
+    crash = {"service": "order", "point": "after_db_commit", "type": "stock.confirmed"}
+    run = shop.start(lab, outbox=False, crash=crash)
+    run.charge("ann", 10_000)
+    run.order("ann", "p-3")
+    run.restart("order")
+    run.settle(40)
+    assert run.statuses() == {"COMPLETED": 1}  # says the order service, and nobody else has heard of it
+    assert broken(run) == ["I8", "I9"]
+    [lost] = run.sql("order", "SELECT ce_id FROM outbox WHERE event LIKE '%order.completed%'")
+    assert proof(run, "I8") == f"{lost['ce_id']} is in an outbox, and not in shop.order.event"
+    assert "o-0001 is completed only" in proof(run, "I9")
+
+
+def test_with_the_offset_committed_before_the_work_a_command_is_lost(lab):
+    crash = {"service": "balance", "point": "before_db_commit", "type": "balance.charge"}
+    run = shop.start(lab, commit_first=True, crash=crash)
+    run.charge("ann", 10_000)
+    run.restart("balance")
+    run.charge("ann", 500)
+    run.settle(40)  # which looks at the offsets, and they run ahead of the work
+    wait_until(lambda: run.sql("balance", "SELECT amount FROM balance") == [{"amount": 500}], "the second charge")
+    assert broken(run) == ["I5"]
+    [charge, _] = topics.read(lab, "shop.balance.command")
+    place = f"shop.balance.command[{charge.partition}]@{charge.offset}"
+    assert proof(run, "I5") == f"order-1 at {place} is neither in the ledger nor set aside"
+
+
+def test_with_retry_topics_a_balance_loses_its_order(lab):
+    run = shop.start(lab, retry_topics=("balance",))
+    assert topics.drift(lab).empty
+    run.charge("ann", 10_000)
+    run.settle(30)
+    change(run, "CREATE TRIGGER trap BEFORE INSERT ON ledger BEGIN SELECT RAISE(ABORT, 'torn'); END")
+    run.charge("ann", 1)
+    wait_until(lambda: list(topics.read(lab, "balance.retry.1s")), "the charge to be in a retry topic")
+    change(run, "DROP TRIGGER trap")
+    run.charge("ann", 2)
+    run.settle(30)
+    entries = run.sql("balance", "SELECT amount FROM ledger ORDER BY id")
+    assert [row["amount"] for row in entries] == [10_000, 2, 1]
+    assert broken(run) == ["I5"]
+    assert proof(run, "I5").startswith("ann: order-2 at shop.balance.command[")
+
+
+def change(run, query, service="balance"):
+    db = sqlite3.connect(run.settings.database(service))
+    db.execute(query)
+    db.commit()
+    db.close()
