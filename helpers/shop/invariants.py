@@ -5,10 +5,12 @@ import sqlite3
 from collections import Counter, defaultdict
 
 from . import events, projection
+from .order import PIVOT, STEPS
 from .retry import header
 from .run import OPEN, WITH_OUTBOX
 
 MOST_PROOFS = 3  # shown for each invariant
+MOST_WAITS = len(STEPS) + PIVOT  # for an answer, of one order: all the way, and back from the pivot
 
 
 def invariants(run):
@@ -105,7 +107,8 @@ def order_per_user(run, seen):
 
 def every_order_ends(run, seen):
     """One that waits for something that is parked or dead ends too, in time: an operator has to look at it."""
-    aside, orders = defaultdict(list), run.sql("order", "SELECT id, status, step FROM orders ORDER BY number")
+    aside, longest = defaultdict(list), MOST_WAITS * (run.settings.patience + 1)  # order.tick looks once a second
+    orders = run.sql("order", "SELECT id, status, step, moved - placed AS took FROM orders ORDER BY number")
     for one in set_aside(run, seen):
         aside[one["order"]].append(one)
     for row in orders:
@@ -116,6 +119,9 @@ def every_order_ends(run, seen):
             for one in aside[row["id"]]:
                 if one["parked"]:
                     yield f"{row['id']} is {row['status']}, and {one['place']}"
+    for row in orders:
+        if row["took"] > longest:
+            yield f"{row['id']} took {row['took']:.0f} s, and not {longest:g} s at most"
     for row in run.sql("order", "SELECT id FROM claim WHERE status = 'OPEN'"):
         yield f"{row['id']} is OPEN"
     accepted = run.sql("order", "SELECT answer ->> 'orderId' AS id FROM request WHERE answer ->> 'orderId' IS NOT NULL")

@@ -1,8 +1,10 @@
 """The shop's processes killed at each point, and its guards taken away, on a broker of this test only."""
 
+import re
 import sqlite3
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from helpers import shop
 from helpers.lab import open_lab, wait_until
@@ -79,8 +81,43 @@ def test_what_is_dead_or_parked_is_accounted(lab):
     assert "o-0001 is CANCELLED, and balance.deduct (order-" in proof(run, "I6")
     change(run, "UPDATE orders SET status = 'RUNNING' WHERE id = 'o-0001'", "order")
     assert "I6 every" in shop.invariants(run).query("not holds")["invariant"].str[:8].tolist()
+    change(run, "UPDATE orders SET placed = placed - 1000 WHERE id = 'o-0002'", "order")
+    assert re.search(r"o-0002 took 10\d\d s, and not 45 s at most", proof(run, "I6"))
     change(run, "DELETE FROM orders WHERE id = 'o-0002'", "order")
     assert "o-0002 was accepted, and is gone" in proof(run, "I6")
+
+
+def test_what_no_retry_mends_goes_to_the_dlq_and_is_accounted(lab):
+    run = shop.start(lab)
+    run.charge("ann", 10_000)
+    for number, server in enumerate(["provider", "carrier", "data-platform-server"], 1):
+        run.behave(server, {"do": "fail", "orderId": f"o-{number:04}"})
+        run.order("ann", "p-1")
+    run.settle(90)  # the retries alone take 36 s
+    assert run.statuses() == {"COMPLETED": 2, "NEEDS_OPERATOR": 1}
+    for group in topics.RETRYING:
+        [dead] = topics.read(lab, f"{group}.dlq")
+        assert dict(dead.headers)["attempt"] == b"4"
+        assert dict(dead.headers)["original-topic"] in (b"shop.order.event", b"shop.payment.command")
+    assert broken(run) == []
+
+
+def test_a_record_that_the_broker_refuses_waits_in_the_outbox(lab):
+    run = shop.start(lab)
+    refuse_records(run, "shop.balance.command")
+    for amount in (1, 2):
+        assert run.charge("ann", amount)[0] == 202
+    wait_until(lambda: "fail" in set(shop.sends(run)["outcome"]), "a send to fail", 20)
+    refuse_records(run, "shop.balance.command", longest=1_000_000)
+    run.settle(40)
+    assert [row["amount"] for row in run.sql("balance", "SELECT amount FROM ledger ORDER BY id")] == [1, 2]
+    assert broken(run) == []
+
+
+def refuse_records(run, topic, longest=100):
+    """The broker takes no record longer than that into the topic."""
+    wanted = {"max.message.bytes": str(longest)}
+    run.lab.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, run.lab.name(topic), configs=wanted)])
 
 
 # Guards taken away: the checker must see it, and name the record
@@ -98,6 +135,16 @@ def test_without_an_outbox_an_event_is_lost(lab):
     [lost] = run.sql("order", "SELECT ce_id FROM outbox WHERE event LIKE '%order.completed%'")
     assert proof(run, "I8") == f"{lost['ce_id']} is in an outbox, and not in shop.order.event"
     assert "o-0001 is completed only" in proof(run, "I9")
+
+
+def test_without_an_outbox_a_send_that_fails_is_only_logged(lab):
+    run = shop.start(lab, outbox=False)
+    refuse_records(run, "shop.balance.command")
+    run.charge("ann", 1)
+    wait_until(lambda: "fail" in set(shop.sends(run)["outcome"]), "a send to fail", 20)
+    run.settle(40)
+    assert broken(run) == ["I8"]
+    assert proof(run, "I8") == "order-1 is in an outbox, and not in shop.balance.command"
 
 
 def test_with_the_offset_committed_before_the_work_a_command_is_lost(lab):
