@@ -11,6 +11,7 @@ from .sequence_chart import sequence_figure, sequence_mermaid, sequence_svg, seq
 from .state_machine import state_machine_figure
 from .step_lines import steps_figure
 from .style import DrawError, palette, shown
+from .time_rows import time_rows_figure
 
 partition_log = shown(partition_log_figure)
 offsets = shown(offsets_figure)
@@ -21,6 +22,7 @@ key_moves = shown(key_moves_figure)
 bars = shown(bars_figure)
 steps = shown(steps_figure)
 sequence = shown(sequence_figure)
+time_rows = shown(time_rows_figure)
 state_machine = shown(state_machine_figure)
 
 __all__ = [
@@ -39,4 +41,5 @@ __all__ = [
     "sequence_text",
     "state_machine",
     "steps",
+    "time_rows",
 ]

@@ -18,8 +18,9 @@ KINDS = {  # of arrows: colour, line style
     "refused": (VERMILION, "--"),
 }
 POINTS = ("note", "commit", "crash")  # on the life line of the target, or of the source
-ARROW, POINT, HEAD = 0.29, 0.17, 0.44  # inches: heights of an arrow's row, a point's row, the participants' boxes
-GUTTER = 0.55  # inches for the time, on the left
+ROUTINE = ("note", "commit")  # of these only the first one of a kind has its words, or they would hide the arrows
+ARROW, POINT, HEAD = 0.29, 0.13, 0.44  # inches: heights of an arrow's row, a point's row, the participants' boxes
+GUTTER = 0.55  # inches for the time, on the left, if there is one
 
 
 @style.in_house_style
@@ -37,17 +38,32 @@ def sequence_figure(arrows, title=None, note=None):
     if not rows:
         ax.text(MARGIN, 0.2, "nothing happened", size=style.LABEL, color=MUTED, va="center")
         return figure, "Nothing to draw."
-    lanes = places_of(names)
+    lanes = places_of(names, GUTTER if has_clock(rows) else 0)
     bottom = HEAD + tall + 0.3
     for top in (0.05, bottom):
         draw_heads(ax, lanes, top)
     for x in lanes.values():
         ax.plot([x, x], [HEAD, bottom], color=HAIRLINE, linewidth=1, zorder=1)
-    y = HEAD + 0.1
+    y, met = HEAD + 0.1, set()
     for row in rows:
         y += ARROW if row.kind in KINDS else POINT
-        draw_row(ax, row, lanes, y)
+        draw_row(ax, row, lanes, y, words_of(row, met))
     return figure, text(rows)
+
+
+def has_clock(rows):
+    return any(pd.notna(row.t) for row in rows)
+
+
+def words_of(row, met):
+    """What stands beside a row's mark; met: the routine points that have had their words."""
+    if row.kind in KINDS:
+        return said(row)
+    words = row.label or ("offset committed" if row.kind == "commit" else "")
+    if row.kind in ROUTINE and words in met:
+        return ""
+    met.add(words)
+    return words
 
 
 def read(arrows):
@@ -64,14 +80,21 @@ def known():
 
 
 def participants(rows):
-    """The names, in the order in which they come."""
-    return list(dict.fromkeys(name for row in rows for name in (row.source, row.target)))
+    """The names, in the order in which they come; who is called for the first time stands beside the caller."""
+    names = []
+    for row in rows:
+        if row.source not in names:
+            names.append(row.source)
+        if row.target not in names:
+            names.insert(names.index(row.source) + 1 if row.kind == "call" else len(names), row.target)
+    return names
 
 
-def places_of(names):
+def places_of(names, gutter):
     """Where each participant's life line is, in inches from the left."""
-    pitch = (WIDTH - MARGIN - GUTTER) / max(len(names), 4)
-    return {name: GUTTER + pitch * (number + 0.5) for number, name in enumerate(names)}
+    left = max(gutter, MARGIN)
+    pitch = (WIDTH - MARGIN - left) / max(len(names), 4)
+    return {name: left + pitch * (number + 0.5) for number, name in enumerate(names)}
 
 
 def draw_heads(ax, lanes, top):
@@ -86,29 +109,38 @@ def draw_heads(ax, lanes, top):
         ax.text(x, middle, label, size=size, weight="bold", color=PAPER, ha="center", va="center", linespacing=1.05)
 
 
-def draw_row(ax, row, lanes, y):
+def draw_row(ax, row, lanes, y, words):
     """An arrow with its label above, or a point; the time on the left."""
     if pd.notna(row.t):
         ax.text(MARGIN, y, f"{row.t * 1000:,.0f} ms", size=6.5, color=MUTED, va="center")
     if row.kind in KINDS:
-        draw_arrow(ax, row, lanes[row.source], lanes[row.target], y)
+        draw_arrow(ax, row, lanes, y, words)
     else:
-        draw_point(ax, row, lanes[row.target], y)
+        draw_point(ax, row, lanes[row.target], y, words)
 
 
-def draw_arrow(ax, row, start, end, y):
+def draw_arrow(ax, row, lanes, y, words):
     """From one life line to another. Dashed: it came before; struck: it was refused."""
+    start, end = lanes[row.source], lanes[row.target]
     colour, line = KINDS[row.kind]
     look = {"arrowstyle": "-|>,head_width=0.16,head_length=0.34", "color": colour, "linewidth": 1.3, "linestyle": line}
     ax.annotate("", (end, y), (start, y), arrowprops={**look, "shrinkA": 0, "shrinkB": 0}, zorder=3)
     if row.kind == "refused":
         ax.plot(end - 0.2 * (1 if end > start else -1), y, "x", color=colour, markersize=7, markeredgewidth=2, zorder=5)
-    words = said(row)
     half = style.text_width(words, TINY) / 2
-    middle = min(max((start + end) / 2, GUTTER + half), WIDTH - MARGIN - half)
+    middle = min(max(over(start, end, half, lanes.get("Kafka")), MARGIN + half), WIDTH - MARGIN - half)
     cut = {"boxstyle": "square,pad=0.05", "facecolor": PAPER, "linewidth": 0}
     how = {"size": TINY, "color": dark(colour), "ha": "center", "va": "center_baseline", "bbox": cut}
     ax.text(middle, y - 0.1, words, zorder=4, **how)
+
+
+def over(start, end, half, kafka):
+    """The middle of an arrow's label; one that is too long for its arrow ends at Kafka's line, and begins outside."""
+    middle = (start + end) / 2
+    if kafka in (start, end) and 2 * half > abs(end - start) - 0.1:
+        away = start + end - kafka  # the other end
+        return kafka + (half + 0.05) * (1 if away > kafka else -1)
+    return middle
 
 
 def dark(colour):
@@ -116,17 +148,17 @@ def dark(colour):
     return colour if style.contrast(colour, PAPER) >= 4.5 else INK
 
 
-def draw_point(ax, row, x, y):
+def draw_point(ax, row, x, y, words):
     """A dot for an offset commit, a square for a note, a cross for a crash."""
     marker = {"commit": "o", "note": "s", "crash": "X"}[row.kind]
     colour = VERMILION if row.kind == "crash" else INK
     ax.plot(x, y, marker, color=colour, markersize=10 if row.kind == "crash" else 4, zorder=5)
-    words = row.label or ("offset committed" if row.kind == "commit" else "")
     wide = style.text_width(words, 6.5)
-    left = x + 0.1 if x + 0.1 + wide < WIDTH - MARGIN else x - 0.1 - wide
+    left = x + 0.12 if x + 0.12 + wide < WIDTH - MARGIN else x - 0.12 - wide
     cut = {"boxstyle": "square,pad=0.02", "facecolor": PAPER, "linewidth": 0}
     how = {"size": 6.5, "color": INK if row.kind == "crash" else MUTED, "bbox": cut}
-    ax.text(left, y, words, va="center_baseline", zorder=4, **how)
+    if words:
+        ax.text(left, y, words, va="center_baseline", zorder=4, **how)
 
 
 def said(row):
@@ -160,9 +192,11 @@ def default_title(rows):
 def default_note(rows):
     """The muted line: how to read the marks that are there."""
     kinds = {row.kind for row in rows}
-    parts = ["blue: through Kafka", "green: an answer", "the order comes from causes, the clock is on the left"]
+    clock = ", the clock is on the left" if has_clock(rows) else ""
+    parts = ["blue: through Kafka", "green: an answer", f"the order comes from causes{clock}"]
     parts += ["dashed: delivered again"] if kinds & {"redeliver", "refused"} else []
     parts += ["cross on the arrow: refused"] if "refused" in kinds else []
+    parts += ["square: database committed"] if any(row.label == "tx committed" for row in rows) else []
     parts += ["dot: offset committed"] if "commit" in kinds else []
     return " · ".join(parts)
 
@@ -210,9 +244,9 @@ def escaped(words):
 
 
 def sequence_svg(arrows, title=None, note=None):
-    """The figure as the text of an SVG file; the same rows give the same text."""
+    """The figure as the text of an SVG file, whose words are text; the same rows give the same file."""
     figure, words = sequence_figure(arrows, title, note)
     file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "sequence"}):
+    with matplotlib.rc_context({"svg.hashsalt": "sequence", "svg.fonttype": "none"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Title": words})
-    return file.getvalue()
+    return file.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")

@@ -31,7 +31,7 @@ def _parser():
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run, text in (
         ("run", _run, "customers charge and order; then the invariants are checked"),
-        ("diagram", _diagram, "the same, and then the sequence diagram of one order, as text and as ORDER.svg"),
+        ("diagram", _diagram, "the same, and then the sequence diagram of one order, as text and as SVG"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
         sub.add_argument("--orders", type=int, default=20)
@@ -40,6 +40,7 @@ def _parser():
         sub.add_argument("--wait", action="store_true", help="customers wait for each order's end; see place_orders")
         sub.set_defaults(run=run)
     sub.add_argument("--order", default="o-0001", help="its id: o-0001 is the first one")
+    sub.add_argument("--svg", type=Path, help="the file to write: ORDER.svg in the current folder")
     return parser
 
 
@@ -55,11 +56,11 @@ def _run(lab, options):
 
 
 def _diagram(lab, options):
-    """Prints the diagram as text, and writes it to ORDER.svg in the current folder."""
+    """Prints the diagram as text, and writes it as SVG; without a clock, so that the same order gives the same file."""
     from helpers import draw  # here: matplotlib takes a second
 
     _, shop = _serve_customers(lab, options)
-    arrows, path = story(shop, options.order), Path(f"{options.order}.svg")
+    arrows, path = story(shop, options.order, clock=False), options.svg or Path(f"{options.order}.svg")
     print(draw.sequence_text(arrows))
     path.write_text(draw.sequence_svg(arrows, f"Order {options.order}, drawn from its records"))
     print(f"drawn: {path}")

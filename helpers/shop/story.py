@@ -1,7 +1,8 @@
 """The story of one order, from what is on record: the topics with their headers, the step logs, the HTTP logs.
 
 Clocks do not order it. A record comes before its delivery, a delivery before what the service did with it, and that
-before the records that it caused (causationid). Time decides only between things that do not depend on each other.
+before the records that it caused (causationid). Time decides only between things that do not depend on each other; or,
+without the clock, how long the chain of causes before each of them is: then the same order gives the same story.
 """
 
 import heapq
@@ -26,23 +27,25 @@ PARTICIPANTS = {
     "projection": "Projection",
     "sales-rank": "Sales rank",
 }
+POINTS = ("note", "commit", "crash")
 KINDS = {"tx committed": "note", "parked": "note", "offset committed": "commit", "crashed": "crash"}
+WRITES = ("note", "crash")  # what a record comes after: the transaction that wrote it, and a crash before it went out
 NEITHER = ("projection", "sales-rank")  # read everything; their deliveries are left out
 
 
-def story(run, order):
+def story(run, order, clock=True):
     """What happened to an order, as a DataFrame in causal order, a row for each thing.
 
     Columns: kind (call, record, deliver, reply, redeliver, refused, commit, crash, note), source, target (who),
-    label, place ("balance.command[5]@22"), t (seconds since the first thing). Raises LabError for an unknown
-    order, and when something is on record whose cause is not.
+    label, place ("balance.command[5]@22"), t (seconds since the first thing; empty with clock=False). Raises LabError
+    for an unknown order, and when something is on record whose cause is not.
     """
     import pandas as pd  # here, because the services do not need it
 
     told = Story(run, order)
-    rows = [told.rows[key] for key in told.in_causal_order()]
+    rows = [told.rows[key] for key in told.in_causal_order(clock)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame["t"] = (frame["t"] - frame["t"].min()).round(4)
+    frame["t"] = (frame["t"] - frame["t"].min()).round(4) if clock else math.nan
     return frame
 
 
@@ -62,7 +65,7 @@ class Story:
             for line in self.lines
             if line["step"] == "published"
         }
-        self.labels = {}
+        self.labels, self.numbers = {}, {}
         for record in records:
             self.add_record(record)
         self.add_requests()
@@ -86,6 +89,7 @@ class Story:
         name = self.writer(record, event)
         source = "Relay" if name == "order" else PARTICIPANTS[name]
         t = self.published.get(place, math.nan)
+        self.numbers["record", *place] = int(event.get_id().rpartition("-")[2])
         self.add(("record", *place), kind, source, "Kafka", label(event), text(place), t)
 
     def writer(self, record, event):
@@ -180,7 +184,7 @@ class Story:
             found = [k for _, k in self.called.get(("request", cause), [])]
         else:
             done = self.called.get((writer, "done", cause), [])
-            found = [k for at, k in done if self.rows[k][0] != "commit" and not at > t] or [k for _, k in done[:1]]
+            found = [k for at, k in done if self.rows[k][0] in WRITES and not at > t] or [k for _, k in done[:1]]
             if cause.startswith(f"{writer}-"):  # its own event, the first of two that one request has caused
                 found = [("record", *where) for where in self.places_of(cause)]
             found = found[-1:]
@@ -199,9 +203,9 @@ class Story:
     def where(line):
         return line["topic"], line["partition"], line["offset"]
 
-    def in_causal_order(self):
-        """The keys of all rows, causes first, and otherwise by time."""
-        after, waits = defaultdict(list), {}
+    def in_causal_order(self, clock=True):
+        """The keys of all rows, causes first, and otherwise by time, or by the length of the chain before them."""
+        after, waits, length = defaultdict(list), {}, dict.fromkeys(self.rows, 0)
         for key in self.rows:
             missing = [cause for cause in self.before[key] if cause not in self.rows]
             if missing:
@@ -209,15 +213,22 @@ class Story:
             waits[key] = len(self.before[key])
             for cause in self.before[key]:
                 after[cause].append(key)
-        ready = [(self.time_of(key), str(key), key) for key in self.rows if not waits[key]]
+        rank = self.time_of if clock else length.get
+        ready = [(rank(key), self.tie(key), key) for key in self.rows if not waits[key]]
         heapq.heapify(ready)
         while ready:
-            t, _, key = heapq.heappop(ready)
+            now, _, key = heapq.heappop(ready)
             yield key
             for effect in after[key]:
                 waits[effect] -= 1
+                length[effect] = max(length[effect], length[key] + 1)
                 if not waits[effect]:
-                    heapq.heappush(ready, (max(t, self.time_of(effect)), str(effect), effect))
+                    heapq.heappush(ready, (max(now, rank(effect)), self.tie(effect), effect))
+
+    def tie(self, key):
+        """Between two rows of the same rank: points first, records as they left the outbox, then by what they are."""
+        kind, *rest, _ = self.rows[key]
+        return kind not in POINTS, self.numbers.get(key, 0), str(rest), str(key)
 
     def time_of(self, key):
         t = self.rows[key][5]

@@ -29,6 +29,7 @@ from helpers.draw.ratio_bars import bars_figure
 from helpers.draw.sequence_chart import sequence_figure
 from helpers.draw.state_machine import state_machine_figure
 from helpers.draw.step_lines import steps_figure
+from helpers.draw.time_rows import time_rows_figure
 
 BASELINES = Path(__file__).with_name("draw_baselines")
 TOLERANCE = 2  # RMS of the difference, of 255
@@ -149,6 +150,12 @@ STATE_ROWS = [
     [None, "stock reserve", "payment pay", "COMPLETED"],
     ["CANCELLED", "stock release", None, "NEEDS_OPERATOR"],
 ]
+LOAD = pd.DataFrame(
+    [("orders a second", t, t * 7 % 30) for t in range(9)]
+    + [("seconds of an order", t / 2, 0.3 + t / 20) for t in range(16)]
+    + [("lag of stock", t, 0) for t in range(9)],
+    columns=["series", "t", "value"],
+).assign(mark=lambda frame: frame["series"].map({"seconds of an order": "dot"}))
 
 FIGURES = {
     "partition_log": (lambda f: partition_log_figure(f, {0: 2, 1: 4}, "billing", topic="orders", partitions=3), LOG),
@@ -160,6 +167,7 @@ FIGURES = {
     "steps": (steps_figure, STEPS),
     "key_moves": (key_moves_figure, MOVES),
     "sequence": (sequence_figure, SEQUENCE),
+    "time_rows": (lambda f: time_rows_figure(f, events=[(4, "last order")]), LOAD),
     "state_machine": (lambda f: state_machine_figure(f, STATE_ROWS, dashed=["no answer"]), STATES),
 }
 SHOWN = {
@@ -173,6 +181,7 @@ SHOWN = {
     "key_moves": (draw.key_moves, ()),
     "sequence": (draw.sequence, ()),
     "state_machine": (draw.state_machine, (STATE_ROWS,)),
+    "time_rows": (draw.time_rows, ()),
 }
 each_figure = pytest.mark.parametrize("name", FIGURES)
 
@@ -208,6 +217,7 @@ CHANGES = {
     "steps": lambda frame: frame.assign(value=frame["value"].replace(-10, 10)),
     "key_moves": lambda frame: frame.drop(7),
     "sequence": lambda frame: frame.drop(5),
+    "time_rows": lambda frame: frame.drop(4),
     "state_machine": lambda frame: frame.drop(3),
 }
 
@@ -268,6 +278,11 @@ CASES = {
         pd.concat([SEQUENCE, *(SEQUENCE.assign(source=f"Service number {n}", kind="call") for n in range(9))])
     ),
     "a long label": lambda: sequence_figure(SEQUENCE.assign(label="cancelled: not enough balance for the user")),
+    "a whole order": lambda: sequence_figure(pd.concat([SEQUENCE] * 6).assign(t=NO_TIME)),
+    "many rows": lambda: time_rows_figure(
+        pd.concat([LOAD.assign(series=f"a measure with a long name {n}") for n in range(14)]),
+        events=[(1, "one event"), (1.1, "another"), (8, "the last one")],
+    ),
     "one row of states": lambda: state_machine_figure(STATES[STATES["on"].isin(["reserved", "paid"])]),
     "many moves": lambda: key_moves_figure(moves(5000, 12, 16)),
     "too many moves": lambda: key_moves_figure(moves(5000, 30, 31)),
@@ -355,6 +370,8 @@ TEXTS = {
     "5 from partition 2 to 0 and 2 more.",
     "sequence": "2 records, 3 deliveries and 1 HTTP call between Customer, Order API, Relay, Kafka and Balance. "
     "Delivered again: 2, of which the inbox refused 1. Balance was killed.",
+    "time_rows": "orders a second: at most 28 at 4.0 s, 26 at the end; seconds of an order: at most 1.1 at 7.5 s; "
+    "lag of stock: at most 0 at 0.0 s, 0 at the end; last order at 4.0 s.",
     "state_machine": "stock reserve: reserved leads to payment pay, refused leads to CANCELLED, "
     "no answer leads to stock release; payment pay: paid leads to COMPLETED, refused leads to stock release, "
     "unknown or no answer leads to NEEDS_OPERATOR; stock release: released leads to CANCELLED, "
@@ -370,6 +387,7 @@ TITLES = {
     "steps": "read falls to −30, sent never below 0",
     "key_moves": "45 of 60 keys moved to another partition",
     "sequence": "5 participants and 2 records, and a process was killed",
+    "time_rows": "orders a second reaches 28",
     "state_machine": "6 states, 3 of them an end",
 }
 
@@ -411,6 +429,19 @@ def test_the_svg_of_a_sequence_is_the_same_each_time_and_says_what_it_shows():
     assert svg == draw.sequence_svg(SEQUENCE)
     assert f"<dc:title>{TEXTS['sequence']}</dc:title>" in svg
     assert svg != draw.sequence_svg(SEQUENCE.drop(5))
+    assert ">tx committed</text>" in svg
+
+
+def test_who_is_called_stands_beside_the_caller():
+    arrows = [("deliver", "Kafka", "Sender"), ("deliver", "Kafka", "Shipping"), ("call", "Sender", "Data platform")]
+    frame = pd.DataFrame([(*arrow, "", None, NO_TIME) for arrow in arrows], columns=SEQUENCE.columns)
+    _, text = sequence_figure(frame)
+    assert "between Kafka, Sender, Data platform and Shipping." in text
+
+
+def test_too_many_rows_over_time_are_refused():
+    with pytest.raises(draw.DrawError, match="at most 14 series, these are 16"):
+        draw.time_rows(LOAD.assign(series=[f"s-{n % 16}" for n in range(len(LOAD))]))
 
 
 def test_an_unknown_kind_in_a_sequence_is_named():

@@ -18,6 +18,7 @@ from helpers.shop import (
     order,
     plan,
     retry,
+    run,
     settings,
     states,
     steps,
@@ -460,3 +461,20 @@ def test_a_broken_asyncapi_document_is_refused(breaks):
     breaks(found)
     with pytest.raises(asyncapi.BadDocument):
         asyncapi.check(found)
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"), [([503, web.NoAnswer("silent"), 202], 202), ([422], 422), ([503] * 99, 503)]
+)
+def test_a_customer_asks_again_with_the_same_key_while_there_is_no_answer(monkeypatch, answers, status):
+    monkeypatch.setattr(run, "INSIST", 0.5)
+    keys, left = [], list(answers)
+
+    def ask(method, path, body, **headers):
+        keys.append(headers["Idempotency-Key"])
+        if isinstance(left[0], Exception):
+            raise left.pop(0)
+        return left.pop(0), {}
+
+    assert run._insist(SimpleNamespace(ask=ask), "/orders", {}, "key-1") == (status, {})
+    assert set(keys) == {"key-1"}

@@ -4,12 +4,14 @@ import itertools
 import re
 import socket
 import sqlite3
+from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
 from helpers import shop
 from helpers.lab import LabError, open_lab, wait_until
+from helpers.shop import __main__ as command_line
 from helpers.shop import events, topics
 
 
@@ -83,6 +85,9 @@ def test_orders_and_their_stories(lab):
     assert set(shop.sends(run)["outcome"]) == {"ok"}
     assert run.sql("provider", "SELECT count(*) AS n FROM paid WHERE orders = 'o-0004'") == [{"n": 1}]
     assert broken(run) == []
+    for order in ("o-0001", "o-0002", "o-0003", "o-0004"):
+        assert shop.cross_check(run, order, shop.story(run, order)) == []
+    stories_can_be_wrong(run)
     with pytest.raises(LabError, match="no record of an order"):
         shop.story(run, "o-9999")
     lose_a_step(run, "o-0001")
@@ -90,6 +95,20 @@ def test_orders_and_their_stories(lab):
         shop.story(run, "o-0001")
     damage(run)
     assert broken(run) == ["I1", "I3", "I6", "I8", "I9", "I10"]
+
+
+def stories_can_be_wrong(run):
+    """The cross-check names what is left out, and what is invented; each kind of row counts."""
+    whole = shop.story(run, "o-0004", clock=False)
+    assert whole.equals(shop.story(run, "o-0004", clock=False))
+    assert whole["t"].isna().all()
+    assert shop.cross_check(run, "o-0004", whole) == []
+    for kind in ("call", "record", "deliver", "reply", "note", "commit"):
+        [number, *_] = whole.index[whole["kind"] == kind]
+        [wrong] = shop.cross_check(run, "o-0004", whole.drop(number))
+        assert wrong.startswith("on record and not drawn: ")
+        [wrong] = shop.cross_check(run, "o-0004", whole.loc[[*whole.index, number]])
+        assert wrong.startswith("drawn and not on record: ")
 
 
 def lose_a_step(run, order):
@@ -125,6 +144,7 @@ def test_a_crash_between_database_and_offset(lab, options, red, delivery):
     run.order("ann", "p-3")
     run.restart("balance")
     run.settle(40)
+    assert shop.cross_check(run, "o-0001", shop.story(run, "o-0001")) == []
     assert broken(run) == red
     assert [kind for kind in kinds(run, "o-0001", "Balance") if kind in ("crash", "refused", "redeliver")] == [
         "crash",
@@ -293,3 +313,11 @@ def test_reading_a_topic_by_its_name_and_one_that_does_not_exist(lab):
     assert [r.value for r in topics.read(lab, "balance.dlq")] == [r.value for r in topics.read(lab, full)] == [b"dead"]
     with pytest.raises(LabError, match=r"no topic .*balance\.dql"):
         list(topics.read(lab, "balance.dql"))
+
+
+def test_the_committed_drawing_is_what_the_shop_draws(home, tmp_path):
+    """python -m helpers.shop diagram --orders 1 --users 1 --seed 28 --svg assets/013-order-sequence.svg"""
+    drawn = tmp_path / "again.svg"
+    assert command_line.main(["diagram", "--orders", "1", "--users", "1", "--seed", "28", "--svg", str(drawn)]) == 0
+    committed = Path(__file__).parents[2] / "assets" / "013-order-sequence.svg"
+    assert drawn.read_text() == committed.read_text()

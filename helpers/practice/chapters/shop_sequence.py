@@ -1,0 +1,334 @@
+"""Exercises on the order sequence: two on a shop that the learner runs, two functions that read its traces."""
+
+from collections import Counter
+
+from ...observe.ask import ask
+from ..broker_state import listed, records, send
+from ..exercise import Exercise, Incorrect
+from ..learner import call
+
+# ---- money-back ----------------------------------------------------------------------------------------------------
+
+
+def needs_shop(mine):
+    """Raises unless it is a shop that shop.start returned."""
+    if not hasattr(mine, "sql") or not hasattr(mine, "statuses"):
+        raise Incorrect(f"mine is {mine!r}"[:80], "a running shop", "mine = shop.start(lab)")
+
+
+def check_money_back(lab, mine):
+    needs_shop(mine)
+    orders = {row["id"]: row for row in mine.sql("order", "SELECT id, status, reason FROM orders ORDER BY number")}
+    if not orders:
+        raise Incorrect("a shop without an order", "an order", "mine.charge(...), then mine.order(...)")
+    if still := [order for order, row in orders.items() if row["status"] in ("RUNNING", "CANCELLING")]:
+        raise Incorrect(f"{listed(still)} is still on its way", "a quiet shop", "mine.settle(30) waits for it")
+    ledger = mine.sql("balance", "SELECT orders, kind, amount FROM ledger WHERE orders IS NOT NULL ORDER BY id")
+    taken = {row["orders"]: row["amount"] for row in ledger if row["kind"] == "deduct" and row["amount"]}
+    back = {row["orders"]: row["amount"] for row in ledger if row["kind"] == "refund" and row["amount"]}
+    if back:
+        order = min(back)
+        return f"{order}: {taken[order]:,} and {back[order]:+,} in the ledger, {orders[order]['status']}"
+    if not taken:
+        reasons = sorted({row["reason"] for row in orders.values() if row["reason"]})
+        advice = "who has too little is refused before anything is taken: charge more than the price"
+        if "not enough balance" not in reasons:
+            advice = "the order failed before the balance's turn: a step after it has to fail"
+        raise Incorrect(f"nothing was deducted ({listed(reasons)})", "a deduction and its refund", advice)
+    advice = "the step after the deduction has to say no: the provider"
+    raise Incorrect(f"{listed(taken)} was paid for and completed", "a deduction and its refund", advice)
+
+
+SHOP = """
+    from helpers import shop
+
+    mine = shop.start(lab{settings})
+    {before}
+    mine.charge("eve", {amount})
+    mine.order("eve", "p-2")
+    {after}
+"""
+DECLINE = 'mine.behave("provider", {"do": "decline", "times": 1})'
+SETTLE = "mine.settle(30)"
+
+
+def one_order(settings="", before="", amount=10_000, after=SETTLE):
+    """The source of one order in a shop of one's own."""
+    return SHOP.format(settings=settings, before=before, amount=amount, after=after)
+
+
+MONEY_BACK = Exercise(
+    id="money-back",
+    chapter="sequence",
+    text="""
+        **Money back.** Start a shop, `mine = shop.start(lab)`, and bring about an order whose money is taken **and**
+        given back: the ledger of the balance service has a deduction and a refund for it. Wait until the shop is quiet.
+    """,
+    answers=["mine"],
+    start="""
+        # your code
+        mine = ...
+    """,
+    check=check_money_back,
+    hints=[
+        "Which step comes right after the deduction? It has to refuse.",
+        "mine.behave(server, rule) makes somebody else's server behave badly; the chapter has used it.",
+        'mine.behave("provider", {"do": "decline", "times": 1}), then charge, order and settle.',
+    ],
+    reference=one_order(before=DECLINE),
+    wrong={
+        "too-poor": (one_order(amount=100), "charge more than the price"),
+        "completed": (one_order(), "the step after the deduction has to say no"),
+        "sold-out": (one_order(', products={"p-2": (2000, 0)}'), "a step after it has to fail"),
+        "no-order": ("from helpers import shop\nmine = shop.start(lab)", "a shop without an order"),
+    },
+)
+
+# ---- written-twice -------------------------------------------------------------------------------------------------
+
+OUTBOX_TOPICS = [f"shop.{name}" for name in ("saga.reply", "user.balance", "order.event", "balance.command")]
+
+
+def check_written_twice(lab, mine):
+    needs_shop(mine)
+    twice = [one for name in OUTBOX_TOPICS for one in more_than_once(lab, name)]
+    if not twice:
+        raise Incorrect("no ce_id is twice in a topic", "one that is", advice_on_writing(mine.settings.crash))
+    if found := mine.sql("balance", "SELECT ce_id FROM ledger GROUP BY ce_id HAVING count(*) > 1"):
+        ids = listed(row["ce_id"] for row in found)
+        raise Incorrect(f"{ids} is twice in the ledger", "one effect", "leave the inbox as it is")
+    if set(mine.statuses()) != {"COMPLETED"}:
+        raise Incorrect(f"orders: {mine.statuses()}", "all COMPLETED", "mine.restart(...), then mine.settle(30)")
+    return f"{twice[0]} is there twice, its effect once, and every order is COMPLETED"
+
+
+def more_than_once(lab, name):
+    """ "deducted.v1 (balance-2)" for each event that stands more than once in a topic of the shop."""
+    found = Counter((one["ce_type"], one["ce_id"]) for one in records(lab, lab.name(name))["headers"] if "ce_id" in one)
+    return [f"{kind.removeprefix('shop.')} ({ce_id}) in {name}" for (kind, ce_id), n in found.items() if n > 1]
+
+
+def advice_on_writing(crash):
+    """What to try, by the crash that the learner has asked for."""
+    if not crash:
+        return 'nobody was killed: shop.start(lab, crash={"service": ..., "point": ...})'
+    if crash["point"] != "after_ack":
+        return f"{crash['point']}: then the record is read again. Who writes is the relay: kill it before its mark"
+    return "the relay has left no mark: mine.restart(...) lets it write again what it has written before"
+
+
+def crash_at(point, kind):
+    """The settings that kill the balance service there."""
+    return f', crash={{"service": "balance", "point": "{point}", "type": "{kind}"}}'
+
+
+AGAIN = 'mine.restart("balance")\n    mine.settle(30)'
+ACKNOWLEDGED, COMMITTED = crash_at("after_ack", "balance.deducted"), crash_at("after_db_commit", "balance.deduct")
+
+WRITTEN_TWICE = Exercise(
+    id="written-twice",
+    chapter="sequence",
+    text="""
+        **Written twice, done once.** In the chapter a record was *read* twice. Start a shop, `mine`, in which a record
+        is *written* twice: the same `ce_id` stands at two offsets of a topic. Every order has to be `COMPLETED` in
+        the end, and nothing may be in the ledger twice.
+    """,
+    answers=["mine"],
+    start="""
+        # your code
+        mine = ...
+    """,
+    check=check_written_twice,
+    hints=[
+        "Who writes into a topic? The relay: it publishes, gets the acknowledgement, and marks the row of the outbox.",
+        "helpers/shop/faults.py lists the POINTS where a service can be killed. One is between those last two.",
+        'crash={"service": "balance", "point": "after_ack", "type": "balance.deducted"}, an order, and a restart.',
+    ],
+    reference=one_order(ACKNOWLEDGED, after=AGAIN),
+    wrong={
+        "no-crash": (one_order(), "nobody was killed"),
+        "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
+        "not-restarted": (one_order(ACKNOWLEDGED, after=""), "lets it write again"),
+    },
+)
+
+# ---- back-to-request -----------------------------------------------------------------------------------------------
+
+CAUSES = [  # (ce_id, causationid): two orders, and one record that stands there twice, as in a retry topic
+    ("order-1", "request-a"),
+    ("order-2", "request-a"),
+    ("order-3", "request-b"),
+    ("stock-1", "order-2"),
+    ("stock-2", "order-3"),
+    ("order-5", "stock-1"),
+    ("balance-1", "order-5"),
+    ("balance-2", "order-5"),
+    ("balance-2", "order-5"),
+]
+ASKED = ["balance-2", "stock-2", "order-1"]
+
+
+def make_causes(lab):
+    topic = lab.topic("causes", partitions=3)
+    rows = [
+        {"value": b"{}", "headers": [("ce_id", ce_id.encode()), ("ce_causationid", cause.encode())]}
+        for ce_id, cause in reversed(CAUSES)
+    ]
+    send(lab, topic, [row | {"partition": number % 3} for number, row in enumerate(rows)])
+    return topic
+
+
+def check_trail(lab, trail):
+    look(trail, [dict(headers) for headers in records(lab, lab.name("causes"))["headers"]], ASKED)
+    shop, ended = headers_of_shop(lab)
+    look(trail, shop, ended[:MOST_ORDERS])
+    return f"right for {len(ASKED)} events, and for {len(ended[:MOST_ORDERS])} ends of orders in the shop's own topics"
+
+
+MOST_ORDERS = 20
+
+
+def headers_of_shop(lab):
+    """The headers of the shop's records, if it has run in this lab, and the ids of the orders' last events."""
+    names = [name for name in ask(lab, lambda admin: admin.list_topics()) if name.startswith(lab.name("shop."))]
+    found = [one for name in sorted(names) for one in records(lab, name)["headers"] if "ce_id" in one]
+    return found, [one["ce_id"] for one in found if one["ce_type"].startswith(("shop.order.comp", "shop.order.canc"))]
+
+
+def look(trail, headers, ids):
+    """Raises Incorrect for the first id whose trail is not right."""
+    causes = {one["ce_id"]: one["ce_causationid"] for one in headers}
+    for ce_id in ids:
+        right = [ce_id]
+        while right[0] in causes:
+            right.insert(0, causes[right[0]])
+        found = call(trail, headers, ce_id)
+        if found != right:
+            raise Incorrect(
+                f"trail(headers, {ce_id!r}) is {found!r}"[:200], listed(right), advice_on_trail(right, found)
+            )
+
+
+def advice_on_trail(right, found):
+    """What may be wrong, by what came out."""
+    if not isinstance(found, list):
+        return "a list of ids"
+    if found == right[::-1]:
+        return "begin with the request: it came first"
+    if found == right[1:]:
+        return "the request belongs to it, though no record has its id"
+    if found == right[:-1]:
+        return "the event itself is the last one"
+    if found == right[-2:]:
+        return "one step only: ask for the cause of the cause, until no record has that id"
+    return "each one's causationid is the ce_id before it; nothing else belongs to it"
+
+
+def trail_of(end="return found", begin="found = [ce_id]", loop="while found[0] in causes"):
+    """The source of a trail."""
+    return f"""
+        def trail(headers, ce_id):
+            causes = {{one["ce_id"]: one["ce_causationid"] for one in headers}}
+            {begin}
+            {loop}:
+                found.insert(0, causes[found[0]])
+            {end}
+    """
+
+
+BACK_TO_REQUEST = Exercise(
+    id="back-to-request",
+    chapter="sequence",
+    text="""
+        **Back to the request.** `headers` is a list of dicts, the headers of many records, in no order. Write
+        `trail(headers, ce_id)`: the list of ids that leads to this event, from the request (`request-...`, of which
+        there is no record) to the event itself. The check tries it on `topic`, and then on the shop's own topics.
+    """,
+    answers=["trail"],
+    start="""
+        def trail(headers, ce_id):
+            # your code
+            ...
+    """,
+    prepare=make_causes,
+    check=check_trail,
+    hints=[
+        "Make a dict first, from each ce_id to its ce_causationid.",
+        "Walk backwards: the cause, the cause of the cause, until an id is not in the dict. That is the request.",
+        "found.insert(0, causes[found[0]]) puts a cause in front.",
+    ],
+    reference=trail_of(),
+    wrong={
+        "reversed": (trail_of("return found[::-1]"), "begin with the request"),
+        "without-request": (trail_of("return found[1:]"), "the request belongs to it"),
+        "without-itself": (trail_of("return found[:-1]"), "the event itself is the last one"),
+        "one-step": (trail_of(loop="for _ in range(1)"), "ask for the cause of the cause"),
+        "a-text": (trail_of('return " ".join(found)'), "a list of ids"),
+    },
+)
+
+# ---- overtaken -----------------------------------------------------------------------------------------------------
+
+LEDGERS = [
+    ([("ann", "order-1"), ("ann", "order-2")], [], "all in order"),
+    ([("ann", "order-2"), ("ann", "order-1")], ["ann"], "order-1 came after order-2"),
+    ([("ann", "order-9"), ("ann", "order-10")], [], "9 comes before 10: compare numbers, not texts"),
+    ([("ann", "order-5"), ("ben", "order-2"), ("ann", "order-6")], [], "different users may overtake each other"),
+    ([("ann", "order-5"), ("ben", "order-2"), ("ann", "order-4")], ["ann"], "ben's entry stands between ann's two"),
+    ([("ann", "order-3"), ("ann", "order-3")], ["ann"], "the same command twice is a break too"),
+    ([("cho", "order-2"), ("ann", "order-8"), ("cho", "order-1"), ("ann", "order-7")], ["ann", "cho"], "sorted"),
+]
+
+
+def check_overtaken(lab, overtaken):
+    for ledger, right, why in LEDGERS:
+        found = call(overtaken, list(ledger))
+        if found != right:
+            raise Incorrect(f"overtaken({ledger}) is {found!r}", f"{right}", why)
+    return f"right for {len(LEDGERS)} ledgers"
+
+
+def checker(number='int(ce_id.rpartition("-")[2])', key="user", broken="<=", end="return sorted(users)"):
+    """The source of a checker of I5."""
+    return f"""
+        def overtaken(ledger):
+            last, users = {{}}, set()
+            for user, ce_id in ledger:
+                number = {number}
+                if {key} in last and number {broken} last[{key}]:
+                    users.add(user)
+                last[{key}] = number
+            {end}
+    """
+
+
+OVERTAKEN = Exercise(
+    id="overtaken",
+    chapter="sequence",
+    text="""
+        **The checker.** `ledger` is a list of `(user, ce_id)`, as the balance service has written it. The ids are
+        `order-17`: the number says when the command was issued. Write `overtaken(ledger)`: the sorted list of the users
+        of whom a command was handled after a later one, or twice. That is invariant I5.
+    """,
+    answers=["overtaken"],
+    start="""
+        def overtaken(ledger):
+            # your code
+            ...
+    """,
+    check=check_overtaken,
+    hints=[
+        "Remember for each user the number of the last entry.",
+        'int(ce_id.rpartition("-")[2]) is the number.',
+        "A number that is not above the user's last one is a break.",
+    ],
+    reference=checker(),
+    wrong={
+        "as-text": (checker("ce_id"), "compare numbers, not texts"),
+        "one-line-for-all": (checker(key='"all"'), "different users may overtake each other"),
+        "twice-is-fine": (checker(broken="<"), "the same command twice"),
+        "a-set": (checker(end="return users"), "all in order"),
+    },
+)
+
+EXERCISES = [MONEY_BACK, WRITTEN_TWICE, BACK_TO_REQUEST, OVERTAKEN]

@@ -1,0 +1,73 @@
+"""Is a story true and whole? What is on record is counted again, without the story's own reading of causes."""
+
+from collections import Counter
+
+from . import retry, steps, topics, web
+from .story import NEITHER, PARTICIPANTS, text
+
+LOGGED = {
+    "received": "delivered",
+    "refused": "refused",
+    "tx committed": "tx committed",
+    "parked": "parked",
+    "offset committed": "offset committed",
+    "crashed": "kill -9",
+}
+DELIVERED = ("deliver", "redeliver", "refused")
+
+
+def cross_check(run, order, story):
+    """What is drawn and not on record, and what is on record and not drawn, as a list of sentences; [] is good."""
+    there = Counter([*records(run, order), *logged(run, order), *asked(run, order)])
+    drawn = Counter(what for row in story.itertuples() for what in drawn_by(row))
+    wrong = [f"on record and not drawn: {words(what)}" for what in (there - drawn).elements()]
+    return sorted(wrong + [f"drawn and not on record: {words(what)}" for what in (drawn - there).elements()])
+
+
+def words(what):
+    return " ".join(part for part in what if part)
+
+
+def records(run, order):
+    """Every record of the order, asked of the topics."""
+    for record in topics.read(run.lab):
+        if retry.header(record, "ce_correlationid", "") == order:
+            yield "record", text((record.topic.removeprefix(run.lab.prefix), record.partition, record.offset))
+
+
+def logged(run, order):
+    """Every line of the step logs; but not of those who read everything, and of what was no business of a service."""
+    lines = [line for line in steps.read(run.folder) if line.get("order") == order and line["service"] not in NEITHER]
+    skipped = {where(line) for line in lines if line["step"] == "skipped"}
+    for line in lines:
+        if line["step"] in LOGGED and where(line) not in skipped:
+            yield LOGGED[line["step"]], *where(line)
+
+
+def where(line):
+    return PARTICIPANTS[line["service"]], text((line["topic"], line["partition"], line["offset"]))
+
+
+def asked(run, order):
+    """Every request that a server has answered, and the answer."""
+    for line in web.read_logs(run.folder):
+        if line["order"] == order:
+            server = "Order API" if line["server"] == "order-api" else PARTICIPANTS[line["server"]]
+            yield "asked", server, f"{line['method']} {line['path']}"
+            yield "answered", server, f"{line['status']} {line['result'] or ''}".strip()
+
+
+def drawn_by(row):
+    """What a row of the story claims, as records, logged and asked say it."""
+    if row.kind == "call":
+        yield "asked", row.target, row.label
+    elif row.target == "Kafka":
+        yield "record", row.place
+    elif row.kind in DELIVERED:
+        yield "delivered", row.target, row.place
+        if row.kind == "refused":
+            yield "refused", row.target, row.place
+    elif row.kind == "reply":
+        yield "answered", row.source, row.label
+    else:
+        yield row.label or "offset committed", row.target, row.place
