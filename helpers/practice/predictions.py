@@ -1,6 +1,7 @@
 """Guesses made before the run. They last as long as the kernel: Restart and Run All starts afresh."""
 
 from copy import deepcopy
+from numbers import Number
 
 _guesses = {}
 _revealed = set()
@@ -21,19 +22,38 @@ def predict(id, guess):
         print(f"You predict {guess!r}. Now run it.")
 
 
-def reveal(id, actual, why="A surprise shows which part of your picture of Kafka to draw anew."):
-    """Sets the guess against what the run showed; why is the sentence for somebody who was surprised."""
+def reveal(id, actual, why="A surprise shows which part of your picture of Kafka to draw anew.", about=0):
+    """Sets the guess against what the run showed; why is the sentence for somebody who was surprised.
+
+    A number that is off by at most about is no surprise.
+    """
     _revealed.add(id)
     if id not in _guesses:
         print(f"No prediction made. What happened: {actual!r}.")
     elif _same(_guesses[id], actual):
         print(f"You predicted {_guesses[id]!r}, and so it happened.")
+    elif _near(_guesses[id], actual, about):
+        print(f"You predicted {_guesses[id]!r}, and it was near: {actual!r}.")
     else:
         print(f"You predicted {_guesses[id]!r}. What happened: {actual!r}.\n{why}")
 
 
 def _same(one, other):
-    return _plain(one) == _plain(other)
+    return _plain(one) == _plain(other) or _near(one, other, 0)
+
+
+def _near(one, other, about):
+    """Whether both are numbers, and at most about apart: 0.0 is 0."""
+    one, other = _number(one), _number(other)
+    return None not in (one, other) and abs(one - other) <= about
+
+
+def _number(value):
+    """A number, or a text that is one, as float; None for anything else, True and False too."""
+    try:
+        return float(value) if isinstance(value, Number | str) and not isinstance(value, bool) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _plain(value):

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+import numpy as np
 import psutil
 import pytest
 from kafka import KafkaProducer
@@ -56,6 +57,31 @@ def test_the_first_guess_stays(said):
     assert said() == "Your prediction stays 'b': it was the first."
     practice.reveal("same-key", "b")
     assert said() == "You predicted 'b', and so it happened."
+
+
+@pytest.mark.parametrize(("guess", "actual"), [(0.0, 0), ("4", 4.0), (0, "0.0"), (3, np.int64(3))])
+def test_equal_numbers_are_no_surprise(guess, actual, said):
+    practice.predict("count", guess)
+    practice.reveal("count", actual)
+    assert said().endswith(f"You predicted {guess!r}, and so it happened.")
+
+
+@pytest.mark.parametrize(("guess", "actual"), [(1, True), (0, ""), ("nan", 1), ([0], 0), (0.05, 0)])
+def test_what_is_no_equal_number_is_a_surprise(guess, actual, said):
+    practice.predict("count", guess)
+    practice.reveal("count", actual, "Why.")
+    assert said().endswith(f"You predicted {guess!r}. What happened: {actual!r}.\nWhy.")
+
+
+def test_a_number_may_be_about_right(said):
+    practice.predict("share", 0.25)
+    said()
+    practice.reveal("share", 0.3, "Why.", about=0.1)
+    assert said() == "You predicted 0.25, and it was near: 0.3."
+    practice.reveal("share", 0.36, "Why.", about=0.1)
+    assert said() == "You predicted 0.25. What happened: 0.36.\nWhy."
+    practice.reveal("share", 0.25, about=0.1)
+    assert said() == "You predicted 0.25, and so it happened."
 
 
 def test_a_list_changed_later_does_not_change_the_guess(said):
