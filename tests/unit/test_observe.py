@@ -465,6 +465,15 @@ def test_a_group_is_watched_while_members_come_and_go(lab):
     assert not watch.thread.is_alive()
 
 
+def test_a_watch_of_one_partition_sees_its_lag_alone_and_looks_a_last_time(lab):
+    topic, group = lab.topic("orders", partitions=2), lab.group("billing")
+    send(lab, topic, *[(0, None, b"x")] * 3, (1, None, b"y"))
+    watch = observe.watch(lab, group, topic, every=60, partition=1)
+    wait_until(lambda: watch.rows, "a look")
+    send(lab, topic, (1, None, b"z"))
+    assert watch.stop().lag.tolist() == [1, 2]
+
+
 def test_a_watch_ends_with_the_lab_and_outlives_a_broker_that_is_away(tmp_path, monkeypatch):
     with own_brokers(tmp_path, monkeypatch, brokers=1) as lab:
         topic = lab.topic("orders")
