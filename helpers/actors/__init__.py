@@ -16,8 +16,9 @@ def start(lab, function, members, group=None):
     me is a Me (member.py). The consumer group begins without members and without offsets. What an earlier call has
     started for this group (without one: for this function) is killed. Raises LabError for what cannot run.
     """
-    from .processes import Actors  # here, because the guard imports this package and needs neither pandas nor lab
+    from .processes import Actors, check_names  # here: the guard imports this package, and needs neither pandas nor lab
 
+    check_names(members)
     actors = Actors(lab, function, group)
     actors.add(*members)
     return actors

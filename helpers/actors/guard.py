@@ -69,10 +69,12 @@ class Guard:
             os.killpg(pid, number)
 
     def end(self):
-        """Kills all members; returns when they are gone."""
-        for pid in self.logs:
+        """Kills all members; returns their process ids when they are gone."""
+        pids = list(self.logs)
+        for pid in pids:
             os.killpg(pid, signal.SIGKILL)
         self.reap(options=0)
+        return pids
 
     def reap(self, options=os.WNOHANG):
         """Logs how members ended: those that have, or with options=0 all."""

@@ -18,14 +18,17 @@ from ..lab import LabError
 
 DEADLINE = 4  # seconds for an answer of the guard
 STARTING = 20  # seconds for its first one
+ENDED = "All members of this notebook were ended."  # when a cell was interrupted
+AGAIN = "Run again from the cell with actors.start on."
 
 _link = None
 
 
 class Link:
-    """A guard that runs, and the folder of its members' logs."""
+    """A guard that runs, the folder of its members' logs, and whom it has ended because a cell was interrupted."""
 
     def __init__(self):
+        self.interrupted = set()  # process ids
         ours, theirs = socket.socketpair()
         self.folder = Path(tempfile.mkdtemp(prefix="kafka-course-actors-"))
         program = f"from helpers.actors.guard import main; main({theirs.fileno()}, {str(self.folder)!r})"
@@ -73,9 +76,10 @@ def link():
 
 
 def _end_if_interrupted(result):
-    """After a cell that was interrupted no member runs on."""
-    if isinstance(result.error_in_exec, KeyboardInterrupt):
-        _link.ask("end")
+    """After a cell that was interrupted no member runs on, and one line says so."""
+    if isinstance(result.error_in_exec, KeyboardInterrupt) and (ended := _link.ask("end")):
+        _link.interrupted.update(ended)
+        print(ENDED, AGAIN)
 
 
 def packed(function, *about):

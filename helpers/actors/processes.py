@@ -12,10 +12,13 @@ from kafka.errors import KafkaError
 
 from ..lab import LabError
 from . import log
-from .kernel_side import link, packed
+from .kernel_side import AGAIN, ENDED, link, packed
 
-DEADLINE = 4  # seconds, for every wait here
+DEADLINE = 20  # seconds, for a condition: a client's heartbeat is every 3 s, and a rebalance waits for it
+ENDING = 4  # seconds, for a member that was asked to end
 MOST_SHOWN = 20  # lines that members printed, each time
+LONGER = "wait(..., deadline=60) waits longer; output(name) has what a member printed"
+UNLOGGED = "read with `for record in me.records(consumer)`: a plain loop over the consumer logs nothing to wait for"
 COLUMNS = ["t", "member", "event", "topic", "partitions", "offset"]
 
 _started = {}  # the last Actors of each consumer group or function
@@ -65,6 +68,12 @@ def _frame(frame):
     return traceback.FrameSummary(*frame)  # which finds the source of a notebook's cell, here in the kernel
 
 
+def check_names(members):
+    """Raises LabError for a text, which is a list of letters to Python."""
+    if isinstance(members, str):
+        raise LabError(f"members is a text: {members!r}.", "each letter would be a member", f"members=[{members!r}]")
+
+
 class Actors:
     """Processes that were started together.
 
@@ -87,6 +96,7 @@ class Actors:
     def add(self, *names, function=None):
         """Starts a process for each name: of the same function, or of another one."""
         function = function or self.function
+        self._check_not_interrupted()
         for name in names:
             if any(process.name == name for process in self._running()):
                 raise LabError(f"{name} runs already.", "", f"choose another name, or first: stop({name!r})")
@@ -132,10 +142,12 @@ class Actors:
             if not missing:
                 return
             if not running or time.monotonic() > until:
+                self._check_not_interrupted()
+                coordinator, members = self._coordinator()
                 raise LabError(
                     f"{f'Waited {deadline} s' if running else 'Nobody is left to wait for'}: {missing}.",
-                    "; ".join([*(process.state() for process in self.processes), *self._coordinator()]),
-                    "wait(..., deadline=20) waits longer; output(name) has what a member printed",
+                    "; ".join([*(process.state() for process in self.processes), *coordinator]),
+                    UNLOGGED if members and not self.count("joining") else LONGER,
                 )
             time.sleep(0.02)
 
@@ -199,20 +211,26 @@ class Actors:
         there = self.processes if ended else running
         for name in names:
             if name not in [process.name for process in there]:
+                self._check_not_interrupted()
                 why = known[name].state() if name in known else f"there are {', '.join(known) or 'none'}"
                 raise LabError(f"{name} does not run.", why, f"add({name!r}) starts it")
         return [process for process in there if not names or process.name in names]
+
+    def _check_not_interrupted(self):
+        """Raises LabError when the interrupt of a cell has ended members of this team."""
+        if any(process.pid in self.link.interrupted for process in self.processes):
+            raise LabError(ENDED, "a cell was interrupted, and nothing runs on after that", AGAIN)
 
     def _signal(self, processes, number, event=None):
         for process in processes:
             self.link.ask("signal", process.pid, number, event)
 
     def _until_ended(self, processes):
-        until = time.monotonic() + DEADLINE
+        until = time.monotonic() + ENDING
         while left := [process for process in processes if process in self._running()]:
             if time.monotonic() > until:
                 raise LabError(
-                    f"{left[0].name} was asked to end, and still runs after {DEADLINE} s.",
+                    f"{left[0].name} was asked to end, and still runs after {ENDING} s.",
                     "me.records() looks between two records; a loop of your own must look at me.stopping",
                     f"kill({left[0].name!r})",
                 )
@@ -233,13 +251,13 @@ class Actors:
         return Counter(e["event"] for p in self.processes if member in (None, p.name) for e in p.events)
 
     def _coordinator(self):
-        """What the coordinator says of the group, if there is one."""
+        """What the coordinator says of the group, if there is one, in words, and the client ids of its members."""
         if not self.group:
-            return []
+            return [], []
         try:
             with KafkaAdminClient(**self.lab.client, bootstrap_timeout_ms=500, request_timeout_ms=500) as admin:
                 group = admin.describe_groups([self.group])[self.group]
         except KafkaError as error:
-            return [f"the coordinator does not answer ({type(error).__name__})"]
-        members = ", ".join(sorted(member["client_id"] for member in group["members"])) or "nobody"
-        return [f"the coordinator: {group['group_state']} with {members}"]
+            return [f"the coordinator does not answer ({type(error).__name__})"], []
+        members = sorted(member["client_id"] for member in group["members"])
+        return [f"the coordinator: {group['group_state']} with {', '.join(members) or 'nobody'}"], members
