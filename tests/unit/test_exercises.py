@@ -11,6 +11,7 @@ import pytest
 from helpers import broker
 from helpers.lab import open_lab
 from helpers.practice import chapters, session
+from helpers.practice.chapters import groups
 from helpers.practice.exercise import Incorrect, NotAttempted, unindented
 
 numbers = itertools.count()
@@ -98,6 +99,50 @@ def test_an_answer_may_be_mended_without_a_fresh_task(lab_for):
         run(source, namespace)
         kinds.append(session.examine(exercise, lab, [namespace["team"]]).kind)
     assert kinds == ["incorrect", "correct"]
+
+
+TWO_AT_ONCE = groups.ONE_MEMBER.replace('["anna"]', '["anna", "ben"]')
+ANOTHER_JOINS = groups.ONE_MEMBER.replace(
+    "team.wait", 'team.wait(committed=4, deadline=20); team.add("ben"); team.wait'
+)
+
+
+@pytest.mark.parametrize(
+    ("poison", "start"),
+    [
+        (groups.PARK_AND_DIE, groups.ONE_AFTER_THE_OTHER),  # kill -9 and a new member, in the middle, twice
+        (groups.PARK_USER, TWO_AT_ONCE),
+        (groups.PARK_USER, ANOTHER_JOINS),
+    ],
+)
+def test_groups_keep_order_survives_that_partitions_move(poison, start, lab_for):
+    lab = lab_for(groups.KEEP_ORDER)
+    after = "consumer.commit(); import time; time.sleep(0.05)"
+    source = groups.cashier(poison, groups.KEEP, after, begin=groups.FROM_ASIDE, start=start)
+    found = outcome(groups.KEEP_ORDER, lab, source)
+    assert found.kind == "correct", found.text("keep-order")
+
+
+def test_groups_one_idle_may_be_checked_at_once(lab_for):
+    lab = lab_for(groups.ONE_IDLE)
+    source = groups.ONE_IDLE.reference.replace("team.wait(assigned=3, joined=4, deadline=20)", "")
+    for settings in (source, source.replace(groups.FAST, '"auto_offset_reset": "earliest"')):
+        found = outcome(groups.ONE_IDLE, lab, settings)
+        assert found.kind == "correct", found.text("one-idle")
+
+
+def test_groups_a_group_without_the_chapters_name_is_seen(lab_for):
+    lab = lab_for(groups.ONE_IDLE)
+    found = outcome(
+        groups.ONE_IDLE, lab, groups.ONE_IDLE.reference.replace("me.group", '"desk"').replace("team.wait", "#")
+    )
+    assert (found.kind, "group_id=me.group" in found.text("one-idle")) == ("incorrect", True), found.text("one-idle")
+
+
+def test_groups_a_plain_number_for_a_time_is_answered(lab_for):
+    exercise = groups.BACK_IN_TIME
+    source = exercise.reference.replace("OffsetTimestamp(", "(")
+    assert "use OffsetTimestamp" in outcome(exercise, lab_for(exercise), source).text("back-in-time")
 
 
 @pytest.mark.parametrize("exercise", chapters.EXERCISES, ids=lambda exercise: exercise.id)

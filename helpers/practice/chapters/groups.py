@@ -10,6 +10,7 @@ from ..broker_state import commit, committed, ends, listed, records, send
 from ..exercise import Exercise, Incorrect, NotAttempted
 
 PATIENCE = 6  # seconds: auto commit comes every five
+STEADY, SETTLING = 1, 15  # seconds: a rebalance waits for heartbeats, every three seconds by default
 FAST = '"heartbeat_interval_ms": 100, "session_timeout_ms": 1500, "auto_offset_reset": "earliest"'
 
 
@@ -31,14 +32,25 @@ def fresh(lab, topic, group, rows, partitions, **configs):
 def owners(lab, name):
     """[(member, its partitions)] of a group that has settled; NotAttempted for one without members."""
     group = lab.name(name)
-    described = eventually(
-        lambda: ask(lab, lambda admin: admin.describe_groups([group])[group]),
-        lambda found: found["group_state"] in ("Stable", "Empty", "Dead"),
-    )
-    if not described["members"]:
-        raise NotAttempted(f"the group {name} has no members")
+    if not settled_members(lab, group):
+        if settled_members(lab, name, 0):
+            raise Incorrect(f"the members are in the group {name}", f"they are in {group}", "group_id=me.group")
+        raise NotAttempted(f"the group {group} has no members")
     found = observe.members(lab, group)
     return [(member, sum(map(len, mine["partitions"]))) for member, mine in found.groupby("member")]
+
+
+def settled_members(lab, group, steady=STEADY):
+    """How many members a group has, when it has not changed for so many seconds; or after SETTLING."""
+    since, before, until = time.monotonic(), None, time.monotonic() + SETTLING
+    while True:
+        described = ask(lab, lambda admin: admin.describe_groups([group])[group])
+        now = described["group_state"], len(described["members"])
+        if now != before or now[0] not in ("Stable", "Empty", "Dead"):
+            since, before = time.monotonic(), now
+        if time.monotonic() - since >= steady or time.monotonic() > until:
+            return now[1]
+        time.sleep(0.1)
 
 
 def eventually(look, settled):
@@ -87,13 +99,13 @@ ONE_IDLE = Exercise(
     chapter="groups",
     text="""
         **Exactly one idle.** `topic` has three partitions. Start a group `desk` on it in which exactly one member owns
-        nothing. Use `actors.start`, and let the members run.
+        nothing. Use `actors.start`, wait until the group has settled, and let the members run.
     """,
     prepare=lambda lab: fresh(lab, "tickets", "desk", [], 3),
     check=check_one_idle,
     hints=[
         "A partition has one owner. How many owners do three partitions have at most?",
-        "Wait with team.wait(assigned=3), so that the group has settled before you check.",
+        "team.wait(assigned=3, joined=4, deadline=20): the group has settled. Heartbeats every 100 ms make it quick.",
         'actors.start(lab, desk, group="desk", members=[...]) with four names.',
     ],
     reference=f"""
@@ -164,7 +176,8 @@ def check_back_in_time(lab):
     now, end = committed(lab, topic, lab.name("auditors")), ends(lab, topic)
     right = {number: SINCE * (number + 1) for number in end}
     if now == end:
-        raise NotAttempted("the group auditors is at the end of both partitions")
+        plain = "a plain number is an offset, and too large a one is the end; for a time use OffsetTimestamp"
+        raise NotAttempted(f"the group auditors is at the end of both partitions ({plain})")
     if now == right:
         return f"the group goes on at minute {SINCE} in both partitions: offsets {listed(right.values())}"
     advice = "OffsetTimestamp(milliseconds) for both partitions: lab.admin.reset_group_offsets(group, {place: ...})"
@@ -250,6 +263,9 @@ def check_take_over(lab, team):
     topic = lab.name("doors")
     records(lab, topic)
     told = told_by(team)
+    if crashed := sorted(set(told[told["event"] == "crashed"]["member"])):
+        advice = "team.output(name) says why; heartbeat_interval_ms (3000) must be less than session_timeout_ms"
+        raise Incorrect(f"crashed: {listed(crashed)}", "one is killed, and the other lives", advice)
     killed = told[told["event"] == "killed"]
     if killed.empty:
         left = told[told["event"] == "left"]["member"]
@@ -273,9 +289,8 @@ def check_take_over(lab, team):
         raise Incorrect(f"{heir} owns {number} partitions", "the one who lives owns all four", "one group, one `topic`")
     taken = told[(told["member"] == heir) & (told["event"] == "assigned") & (told["t"] > moment)]["t"].max()
     if not taken - moment < SOON:
-        raise Incorrect(
-            f"it took {taken - moment:.0f} s", f"less than {SOON} s", "a lower session_timeout_ms (1000 is the least)"
-        )
+        advice = "a lower session_timeout_ms (1000 is the least here), and a heartbeat_interval_ms lower still: 100"
+        raise Incorrect(f"it took {taken - moment:.0f} s", f"less than {SOON} s", advice)
     return f"{dead} was killed, and {heir} owns all four partitions within {SOON} s"
 
 
@@ -294,7 +309,7 @@ TAKE_OVER = Exercise(
     hints=[
         "A killed member says nothing: the coordinator waits session_timeout_ms for its heartbeat.",
         "session_timeout_ms=1500, with heartbeat_interval_ms=100, in the settings of the consumer.",
-        'team.kill("ben"), and then team.wait(assigned=4) waits until the other owns all.',
+        'team.kill("ben"), and then team.wait(assigned=4, deadline=20) waits until the other owns all.',
     ],
     reference=f"""
         from helpers import actors
@@ -317,7 +332,7 @@ TAKE_OVER = Exercise(
 )
 
 
-def guards(then, settings=FAST, members=("anna", "ben")):
+def guards(then, settings=FAST, members=("anna", "ben"), begun="assigned=4, joined=2"):
     """Source code that starts the group guards, and does something then."""
     return f"""
         from helpers import actors
@@ -330,7 +345,7 @@ def guards(then, settings=FAST, members=("anna", "ben")):
                 pass
 
         team = actors.start(lab, guard, group="guards", members={list(members)!r})
-        team.wait(assigned=4, joined={len(members)}, deadline=20)
+        team.wait({begun}, deadline=20)
         {then}
     """
 
@@ -343,6 +358,10 @@ TAKE_OVER.wrong.update(
         ),
         "a-goodbye": (guards('team.stop("ben"); team.wait(assigned=4, deadline=20)'), "ben left, and said goodbye"),
         "nobody-dies": (guards("pass"), "nobody was killed"),
+        "few-heartbeats": (
+            guards("pass", '"session_timeout_ms": 1000', begun="crashed=2"),
+            "heartbeat_interval_ms (3000) must be less",
+        ),
         "slow": (
             guards(
                 'team.kill("ben"); team.wait(assigned=4, deadline=20)',
@@ -367,7 +386,9 @@ def make_both(lab):
 def check_both_topics(lab, team):
     topics = [lab.name("bills"), lab.name("letters")]
     for topic in topics:
-        records(lab, topic)
+        if records(lab, topic).empty:
+            advice = "lab.name gives the name; lab.topic makes the topic anew. Run the cell with practice.task again"
+            raise Incorrect(f"{topic} is empty", "twenty records", advice)
     told = told_by(team)
     found = owners(lab, "office")
     if len(found) != 4:
@@ -442,6 +463,10 @@ BOTH_TOPICS = Exercise(
         "one-topic": (office(subscribed="topic", wait="handled=20"), "nobody reads groups-letters"),
         "latest": (office(more='"auto_offset_reset": "latest",', wait="assigned=4"), "0 of the 40 records"),
         "never-commits": (office(more='"enable_auto_commit": False,'), "what is handled must be committed too"),
+        "makes-the-topic-anew": (
+            'letters = lab.topic("letters", partitions=2)\nteam = "none yet"',
+            "groups-letters is empty",
+        ),
     },
 )
 
@@ -449,11 +474,11 @@ BOTH_TOPICS = Exercise(
 
 POISON = b"%&!?"
 CHARGES = {
-    0: ["ada-0", "ada-1", "ben-0", "ada-poison", "ben-1", "ada-3", "ben-2"],
-    1: ["cho-0", "dan-poison", "cho-1", "dan-1", "cho-2", "eve-0", "dan-2"],
+    0: ["uma-0", "uma-1", "vic-0", "uma-poison", "vic-1", "uma-3", "vic-2"],
+    1: ["wes-0", "yan-poison", "wes-1", "yan-1", "wes-2", "zia-0", "yan-2"],
 }
-SETTLED = {"ada": ["0", "1"], "ben": ["0", "1", "2"], "cho": ["0", "1", "2"], "dan": [], "eve": ["0"]}
-ASIDE = {"ada": ["poison", "3"], "ben": [], "cho": [], "dan": ["poison", "1", "2"], "eve": []}
+SETTLED = {"uma": ["0", "1"], "vic": ["0", "1", "2"], "wes": ["0", "1", "2"], "yan": [], "zia": ["0"]}
+ASIDE = {"uma": ["poison", "3"], "vic": [], "wes": [], "yan": ["poison", "1", "2"], "zia": []}
 
 
 def make_charges(lab):
@@ -471,7 +496,11 @@ def make_charges(lab):
 def by_user(lab, name):
     """{user: the numbers of the user's records, in the topic's order}."""
     found = {user: [] for user in SETTLED}
-    for row in records(lab, lab.name(name)).itertuples():
+    rows = records(lab, lab.name(name))
+    if without := int(rows["key"].isna().sum()):
+        advice = "producer.send(..., key=record.key, value=record.value)"
+        raise Incorrect(f"{without} records without a key in {lab.name(name)}", "key and value as they came", advice)
+    for row in rows.itertuples():
         try:
             number = json.loads(row.value)["number"]
         except (ValueError, TypeError, KeyError):
@@ -504,7 +533,7 @@ def check_keep_order(lab):
         advice = 'begin afresh: practice.task("keep-order", lab), and commit after each record'
         raise Incorrect(f"more than once: {listed(twice)}", expected, advice)
     if late := [f"{user}-{n}" for user in ASIDE for n in ASIDE[user] if n in settled[user]]:
-        advice = "when a record of a user is aside, all that follow of this user go there too"
+        advice = "all that follow of this user go there too; and a set in memory dies with its owner"
         raise Incorrect(f"settled, while an earlier one of the user is aside: {listed(late)}", expected, advice)
     if early := [f"{user}-{n}" for user in SETTLED for n in SETTLED[user] if n in aside[user]]:
         advice = "only users with a poison record wait, from that record on"
@@ -517,21 +546,44 @@ def check_keep_order(lab):
     return f"{sum(map(len, SETTLED.values()))} settled, {sum(map(len, ASIDE.values()))} aside, every user in order"
 
 
-def cashier(poison, good, after="consumer.commit()"):
+IN_MEMORY = """
+            consumer = KafkaConsumer(topic, group_id=me.group, client_id=me.name, **settings)
+            producer, waiting = KafkaProducer(**me.client), set()
+"""
+FROM_ASIDE = """
+            producer, waiting = KafkaProducer(**me.client), set()
+
+            class Remember(ConsumerRebalanceListener):
+                def on_partitions_revoked(self, revoked):
+                    pass
+
+                def on_partitions_assigned(self, assigned):  # a set in memory dies with its owner: read who waits
+                    waiting.update(users_aside(me.client))
+
+            consumer = KafkaConsumer(group_id=me.group, client_id=me.name, **settings)
+            consumer.subscribe([topic], listener=Remember())
+"""
+ONE_MEMBER = """
+        team = actors.start(lab, cashier, group="cashiers", members=["anna"])
+        team.wait(handled=14, deadline=20)
+        team.stop()
+"""
+
+
+def cashier(poison, good, after="consumer.commit()", begin=IN_MEMORY, start=ONE_MEMBER):
     """Source code of a member: what it does with a record that is no JSON, with one that is, and afterwards."""
     return f"""
         import json
 
         from helpers import actors
-        from kafka import KafkaConsumer, KafkaProducer
+        from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 
         settled, aside = lab.name("settled"), lab.name("aside")
-
+        {USERS_ASIDE if begin is FROM_ASIDE else ""}
 
         def cashier(me):
             settings = {{{FAST}, "enable_auto_commit": False, **me.client}}
-            consumer = KafkaConsumer(topic, group_id=me.group, client_id=me.name, **settings)
-            producer, waiting = KafkaProducer(**me.client), set()
+{begin.strip(chr(10))}
 
             def put(where, record):
                 producer.send(where, key=record.key, value=record.value).get(timeout=10)
@@ -545,15 +597,37 @@ def cashier(poison, good, after="consumer.commit()"):
                 {after}
 
 
-        team = actors.start(lab, cashier, group="cashiers", members=["anna"])
-        team.wait(handled=14, deadline=20)
-        team.stop()
+{start.strip(chr(10))}
     """
+
+
+USERS_ASIDE = """
+
+        def users_aside(client):
+            with KafkaConsumer(auto_offset_reset="earliest", **client) as reader:
+                place, users = TopicPartition(aside, 0), set()
+                reader.assign([place])
+                end = reader.end_offsets([place])[place]
+                while reader.position(place) < end:
+                    for records in reader.poll(timeout_ms=500).values():
+                        users.update(record.key for record in records)
+                return users
+"""
 
 
 PARK = "put(aside, record)"
 PARK_USER = "waiting.add(record.key); put(aside, record)"
+PARK_LINES = PARK_USER.replace("; ", "\n                    ")
 KEEP = "put(aside if record.key in waiting else settled, record)"
+PARK_AND_DIE = f"{PARK_USER}; consumer.commit(); import os; os.kill(os.getpid(), 9)"
+ONE_AFTER_THE_OTHER = """
+        team = actors.start(lab, cashier, group="cashiers", members=["anna"])
+        for number, name in ((1, "ben"), (2, "cho")):  # each poison record is the death of a member
+            team.wait(killed=number, deadline=20)
+            team.add(name)
+        team.wait(assigned=2, handled=12, deadline=20)
+        team.stop()
+"""
 
 KEEP_ORDER = Exercise(
     id="keep-order",
@@ -562,18 +636,20 @@ KEEP_ORDER = Exercise(
         **Poison, and order.** `topic` has two partitions with fourteen charges. The key is the user, the value is JSON;
         two are not JSON. Start a group `cashiers` that brings every record, key and value as they are, into one of two
         topics: `lab.name("settled")`, or `lab.name("aside")` for what is no JSON. When a record of a user is aside, all
-        later ones of **this user** must go there too; the others go on. Each record once, and a lag of 0 at the end.
+        later ones of **this user** must go there too, also when a partition has moved to another member; the others go
+        on. Each record once, and a lag of 0 at the end.
     """,
     prepare=make_charges,
     check=check_keep_order,
     hints=[
-        "A partition has one owner, and all records of a user are in one partition: a set of users will do.",
+        "One owner has all records of a user: a set of users helps. But a set in memory dies with its owner. Fill it "
+        "from the keys in aside whenever partitions are assigned, before their first record.",
         "try json.loads(record.value); on ValueError remember record.key, and put the record aside.",
         "producer.send(...).get(timeout=10) before consumer.commit(): what is committed never comes again.",
     ],
-    reference=cashier(PARK_USER.replace("; ", "\n                    "), KEEP),
+    reference=cashier(PARK_LINES, KEEP, begin=FROM_ASIDE),
     wrong={
-        "skips": (cashier("pass", "put(settled, record)"), "neither settled nor aside: ada-poison, dan-poison"),
+        "skips": (cashier("pass", "put(settled, record)"), "neither settled nor aside: uma-poison, yan-poison"),
         "parks-the-record-only": (cashier(PARK, "put(settled, record)"), "go there too"),
         "parks-everybody": (
             cashier(
@@ -585,6 +661,8 @@ KEEP_ORDER = Exercise(
         "settles-all": (cashier("put(settled, record)", "put(settled, record)"), "settled, and no JSON"),
         "never-commits": (cashier(PARK_USER, KEEP, "pass"), "a lag of 14"),
         "twice": (cashier(PARK_USER, f"{KEEP}; {KEEP}"), "more than once"),
+        "forgets-who-waits": (cashier(PARK_AND_DIE, KEEP, start=ONE_AFTER_THE_OTHER), "a set in memory dies"),
+        "no-keys": (cashier(PARK_USER, KEEP).replace("key=record.key, ", ""), "records without a key"),
     },
 )
 
