@@ -49,15 +49,16 @@ class Watch:
         return frame.astype({"t": float, "state": object, "members": "Int64", "lag": "Int64"})
 
     def _look(self):
-        until = time.monotonic() + LONGEST
-        while not self.ended.is_set() and time.monotonic() < until:
+        until, last = time.monotonic() + LONGEST, False
+        while not last and time.monotonic() < until:
+            last = self.ended.is_set()
             try:
                 with KafkaAdminClient(**settings(self.lab, 1000)) as admin:
-                    last = False
+                    self._note(*self._see(admin))
                     while not last and time.monotonic() < until:
+                        self.ended.wait(self.every)
                         last = self.ended.is_set()
                         self._note(*self._see(admin))
-                        self.ended.wait(self.every)
             except (KafkaError, LabError):  # the broker, or the topic, is away: look again
                 self._note(None, None, None)
                 self.ended.wait(self.every)

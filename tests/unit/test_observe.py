@@ -468,6 +468,8 @@ def test_a_group_is_watched_while_members_come_and_go(lab):
 def test_a_watch_of_one_partition_sees_its_lag_alone_and_looks_a_last_time(lab):
     topic, group = lab.topic("orders", partitions=2), lab.group("billing")
     send(lab, topic, *[(0, None, b"x")] * 3, (1, None, b"y"))
+    with KafkaConsumer(group_id=group, enable_auto_commit=False, **lab.client) as consumer:
+        consumer.commit({TopicPartition(topic, 1): OffsetAndMetadata(0, "", -1)})
     watch = observe.watch(lab, group, topic, every=60, partition=1)
     wait_until(lambda: watch.rows, "a look")
     send(lab, topic, (1, None, b"z"))
