@@ -134,9 +134,13 @@ class Run:
         return topics.read(self.lab, *(topic.name for topic in self.topics))
 
     def unpark(self, service, key):
-        """Releases the parked events of a key, after the cause is mended; the service handles them in their order."""
+        """Releases the parked events of a key, after the cause is mended; the service handles them in their order.
+
+        Raises LabError when there are none.
+        """
         with contextlib.closing(store.connect(self.settings.database(service))) as db:
-            db.execute("UPDATE parked SET released = 1 WHERE key = ?", (key,))
+            if not db.execute("UPDATE parked SET released = 1 WHERE key = ?", (key,)).rowcount:
+                raise LabError(f"Nothing of {key} is parked.", "", f'run.sql("{service}", "SELECT key FROM parked")')
 
     def statuses(self):
         """How many orders there are of each status, as a dict."""
@@ -150,6 +154,12 @@ class Run:
         """
         until = time.monotonic() + deadline
         while busy := self.busy():
+            if not restart and not self.running():
+                raise LabError(
+                    "The processes of this shop have ended.",
+                    "it was stopped, another shop was started, or a cell was interrupted",
+                    "run = shop.start(lab)",
+                )
             if restart:
                 self.team.add(*sorted(self.names - set(self.running())))
             if time.monotonic() > until:
@@ -208,7 +218,13 @@ class Run:
         return offsets[place].offset if place in offsets else 0
 
     def restart(self, member):
-        """Waits until a member has been killed, or has crashed, and starts it again; returns when it is ready."""
+        """Waits until a member has been killed, or has crashed, and starts it again; returns when it is ready.
+
+        Raises LabError for a name that never ran.
+        """
+        known = [process.name for process in self.team.processes]
+        if member not in known:
+            raise LabError(f"{member} is no process of this shop.", "", f"restart one of {', '.join(known)}")
         wait_until(lambda: member not in self.running(), f"{member} to be gone")
         self.team.add(member)
         again = self.team.processes[-1]

@@ -279,6 +279,15 @@ def test_an_event_that_cannot_be_handled_parks_its_key(lab):
     entries = run.sql("balance", "SELECT amount FROM ledger WHERE user = 'ann' ORDER BY id")
     assert [row["amount"] for row in entries] == [10_000, 1, 2]
     assert broken(run) == []
+    with pytest.raises(LabError, match="Nothing of ann is parked"):
+        run.unpark("balance", "ann")
+    with pytest.raises(LabError, match=r"balanse is no process(.|\n)*balance, "):
+        run.restart("balanse")
+    run.team.kill()
+    with KafkaProducer(**lab.client) as producer:
+        producer.send(lab.name("shop.balance.command"), b"nobody reads this").get(timeout=10)
+    with pytest.raises(LabError, match="processes of this shop have ended"):
+        run.settle(30)
 
 
 def parked(run):
