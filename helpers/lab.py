@@ -85,8 +85,8 @@ class Lab:
         broker.kill(node_id, self._own_brokers())
 
     def start_broker(self):
-        """Starts the brokers of this lab that do not run, on their data, and connects again."""
-        cluster = broker.start(self._own_brokers())
+        """Starts the brokers of this lab that do not run, on their data, and connects again: lab.client tells where."""
+        cluster = broker.start(self._own_brokers(), say=lambda line: None)
         self.client["bootstrap_servers"] = cluster.bootstrap
         self.admin.close()
         self.admin = _admin(self.client, self.prefix)

@@ -18,6 +18,7 @@ from .steps import about, place
 
 BATCH = 200  # records between two marks
 LOOK = 0.2  # seconds: how often it looks without being woken
+DELIVERY = 130  # seconds until every send has an outcome: the client's delivery.timeout.ms is 120 s
 
 
 class Relay(threading.Thread):
@@ -64,12 +65,9 @@ class Relay(threading.Thread):
         waiting = [
             (row["id"], line, self._send(row, *parts)) for row, (line, *parts) in zip(rows, records, strict=True)
         ]
-        self.producer.flush()
-        acknowledged = []
-        for number, line, future in waiting:
-            if not future.succeeded():
-                break  # this one and those behind it come again, in order
-            acknowledged.append((number, line, future.value))
+        arrived = [_arrived(future) for *_, future in waiting]
+        count = arrived.index(False) if False in arrived else len(arrived)  # the first that failed and those behind
+        acknowledged = [(number, line, future.value) for number, line, future in waiting[:count]]  # it come again
         if rows:
             self._mark(acknowledged)
         if len(acknowledged) < len(rows):
@@ -116,6 +114,15 @@ class Relay(threading.Thread):
         self.me.log("relay_waits", error=type(error).__name__)
         self.producer.close(timeout=0)
         self.producer = self._producer()
+
+
+def _arrived(future):
+    """Whether the broker acknowledges a record. (flush() raises where the client splits a batch that is too large.)"""
+    try:
+        future.get(timeout=DELIVERY)
+    except KafkaError:
+        return False
+    return True
 
 
 def unpacked(row):

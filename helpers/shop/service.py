@@ -83,7 +83,7 @@ class Service:
         ticked = time.monotonic()
         while not self.me.stopping:
             if not self.relay.is_alive():
-                raise RuntimeError("the relay has ended; its error is above")
+                raise RuntimeError("the relay has ended: run.team.output(name) has its error")
             batch = self.waiting.due(self.consumer.poll(POLL))
             if batch:
                 self.handle(batch)

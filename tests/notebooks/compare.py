@@ -44,7 +44,7 @@ def lines_of(cell):
 def output_lines(output):
     """The lines of one output, each with its kind in front."""
     if output.output_type == "stream":
-        return [f"{output.name}: {line}" for line in output.text.split("\n")]
+        return [f"{output.name}: {line}" for line in output.text.replace("\r\n", "\n").split("\n")]
     if output.output_type == "error":
         return [f"error: {line}" for line in f"{output.ename}: {output.evalue}".split("\n")]
     shown = [line for mime in sorted(output.data) for line in data_lines(mime, output.data[mime])]
