@@ -85,7 +85,7 @@ def process_of(node, cluster):
         return None
     try:
         process = psutil.Process(node.pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+        if not _runs(process):
             return None
         same_time = abs(process.create_time() - node.started) < 2  # the system clock may have been set meanwhile
         words = process.cmdline()  # none yet in the instant of its start
@@ -440,8 +440,9 @@ def _still_running(processes, seconds):
 
 
 def _runs(process):
+    """Whether any of its threads does. Of a killed one the first is a zombie while others still hold its port."""
     try:
-        return process.status() != psutil.STATUS_ZOMBIE
+        return process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1
     except psutil.NoSuchProcess:
         return False
 

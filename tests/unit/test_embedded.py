@@ -93,6 +93,17 @@ def test_the_old_session_of_a_killed_broker_is_ended_and_not_waited_for(home):
     assert "DUPLICATE_BROKER_REGISTRATION" not in log
 
 
+def test_a_process_has_ended_when_its_last_thread_has():
+    program = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+    line = [sys.executable, "-c", program + "ctypes.CDLL(None).pthread_exit(None)"]
+    with subprocess.Popen(line) as child:
+        process = psutil.Process(child.pid)
+        wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE, "the first thread to end")
+        assert embedded._runs(process)
+        child.kill()
+        wait_until(lambda: not embedded._runs(process), "the process to end")
+
+
 def test_another_clusters_controller_is_not_asked_to_forget_its_broker(home, monkeypatch):
     cluster = embedded.start()
     monkeypatch.setattr(embedded, "START_DEADLINE", 0.5)
