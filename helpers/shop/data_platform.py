@@ -1,7 +1,6 @@
 """The data platform gets every completed order over HTTP: our sender, and the server, which is somebody else's."""
 
-from . import store, web
-from .third_party import Rules
+from . import web
 
 NAME = GROUP = "data-platform"
 TOPICS = ["shop.order.event"]
@@ -30,14 +29,6 @@ def give_up(event, error):
 
 
 HANDLERS = {"order.completed": sent}
-
-
-def serve(me, settings):
-    """Runs the data platform's server until the process is asked to stop."""
-    rules, local = Rules(), store.PerThread(settings.database(SERVER), ITS_TABLES)
-    web.Server(settings.folder, SERVER, lambda request: rules.answer(request, lambda *how: effect(local.db, *how)))
-    me.log("ready")
-    web.until_stopped(me)
 
 
 def effect(db, request, rule):

@@ -1,17 +1,6 @@
 """The payment provider: somebody else's server. It does what it is asked once for each idempotency key."""
 
-from . import store, web
-from .third_party import Rules
-
 TABLES = "CREATE TABLE IF NOT EXISTS paid (key TEXT PRIMARY KEY, orders TEXT, amount INTEGER, result TEXT NOT NULL);"
-
-
-def serve(me, settings):
-    """Runs the provider until the process is asked to stop."""
-    rules, local = Rules(), store.PerThread(settings.database("provider"), TABLES)
-    web.Server(settings.folder, "provider", lambda request: rules.answer(request, lambda *how: effect(local.db, *how)))
-    me.log("ready")
-    web.until_stopped(me)
 
 
 def effect(db, request, rule):

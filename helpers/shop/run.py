@@ -29,15 +29,22 @@ from . import (
     shipping,
     stock,
     store,
+    third_party,
     topics,
 )
 from .settings import Settings
 from .web import Client, NoAnswer
 
+
+def _server(module):
+    """The server of somebody else that a service calls."""
+    return partial(third_party.serve, name=module.SERVER, tables=module.ITS_TABLES, effect=module.effect)
+
+
 SERVICES = {
-    "provider": provider.serve,
-    "carrier": shipping.serve,
-    "data-platform-server": data_platform.serve,
+    "provider": partial(third_party.serve, name="provider", tables=provider.TABLES, effect=provider.effect),
+    "carrier": _server(shipping),
+    "data-platform-server": _server(data_platform),
     "order": order.serve,
     "coupon": partial(service.serve, module=coupon),
     "stock": partial(service.serve, module=stock),

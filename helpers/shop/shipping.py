@@ -1,7 +1,6 @@
 """The shipping service asks the carrier to fetch each completed order; the carrier's server is somebody else's."""
 
-from . import store, web
-from .third_party import Rules
+from . import web
 
 NAME = GROUP = "shipping"
 TOPICS = ["shop.order.event"]
@@ -33,14 +32,6 @@ def give_up(event, error):
 
 
 HANDLERS = {"order.completed": ship}
-
-
-def serve(me, settings):
-    """Runs the carrier's server until the process is asked to stop."""
-    rules, local = Rules(), store.PerThread(settings.database(SERVER), ITS_TABLES)
-    web.Server(settings.folder, SERVER, lambda request: rules.answer(request, lambda *how: effect(local.db, *how)))
-    me.log("ready")
-    web.until_stopped(me)
 
 
 def effect(db, request, rule):

@@ -8,6 +8,16 @@ orderId: only for requests about these.
 import threading
 import time
 
+from . import store, web
+
+
+def serve(me, settings, name, tables, effect):
+    """Runs somebody else's server until the process is asked to stop. effect(db, request, rule) -> (status, dict)."""
+    rules, local = Rules(), store.PerThread(settings.database(name), tables)
+    web.Server(settings.folder, name, lambda request: rules.answer(request, lambda *how: effect(local.db, *how)))
+    me.log("ready")
+    web.until_stopped(me)
+
 
 class Rules:
     """The rules that hold now."""
