@@ -50,8 +50,18 @@ def make_venv():
     return fail("The environment .venv could not be made.", last_line(done), "make setup") if done.returncode else 0
 
 
+def pip(python):
+    """The command line of a pip that installs into an environment: this Python's own, or else the one in its wheel.
+
+    Installing one into .venv first would take seconds, and it would be compiled anew.
+    """
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip", "--python", python]
+    return [python, str(bundled_pip() / "pip")]
+
+
 def bundled_pip():
-    """The wheel of pip that comes with Python, or None. It runs as it is; installing it first would take seconds."""
+    """The wheel of pip that comes with Python, or None. It runs as it is."""
     found = importlib.util.find_spec("ensurepip")
     folders = [Path(found.origin).parent / "_bundled"] if found else []
     if found and sysconfig.get_config_var("WHEEL_PKG_DIR"):  # where Linux distributions keep it
@@ -65,9 +75,9 @@ def install():
     own_lock.write_text(entry("uv"))
     python = VENV / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     uv = (str(python), "-m", "uv", "pip", "install", "--quiet")
-    pip = (str(python), str(bundled_pip() / "pip"), "install", "--quiet", "--disable-pip-version-check")
+    options = ("--quiet", "--disable-pip-version-check", "--retries", "1", "--require-hashes")
     for step in (
-        (*pip, "--retries", "1", "--require-hashes", "-r", str(own_lock)),
+        (*pip(str(python)), "install", *options, "-r", str(own_lock)),
         (*uv, "--require-hashes", "-r", str(LOCK)),
         (*uv, "--no-deps", "--no-build-isolation", "--offline", "-e", str(ROOT)),
     ):
