@@ -3,13 +3,11 @@
 import shutil
 import statistics
 import subprocess
-import time
-
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError
 
 from bench.lab import row, seconds
-from helpers.broker.places import CHECKOUT
+from helpers.broker.choose import compose_broker
+from helpers.broker.places import CHECKOUT, kafka_version
+from helpers.lab import wait_until
 
 RUNS = 3
 DEADLINE = 60
@@ -27,7 +25,8 @@ def measure():
         times = [seconds(down_and_up) for _ in range(RUNS)]
     finally:
         compose("down", "-v")
-    return [row("4.0.0 on Docker: down and up on kept data, until a client is served", statistics.median(times))]
+    name = f"{kafka_version()} on Docker: down and up on kept data, until a client is served"
+    return [row(name, statistics.median(times))]
 
 
 def down_and_up():
@@ -43,13 +42,5 @@ def compose(*arguments):
 
 
 def until_serving():
-    """Waits until the broker answers a client. Raises TimeoutError."""
-    until = time.monotonic() + DEADLINE
-    while time.monotonic() < until:
-        try:
-            with KafkaAdminClient(bootstrap_servers="localhost:9092", bootstrap_timeout_ms=1000) as admin:
-                if admin.describe_cluster()["brokers"]:
-                    return
-        except KafkaError:
-            continue
-    raise TimeoutError(f"The broker in Docker serves nobody after {DEADLINE} s.")
+    """Waits until the broker answers a client. Raises LabError."""
+    wait_until(compose_broker, "the broker in Docker to serve a client", DEADLINE)
