@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from . import retry, steps, topics, web
+from . import retry, steps, web
 from .story import NEITHER, PARTICIPANTS, text
 
 LOGGED = {
@@ -30,7 +30,7 @@ def words(what):
 
 def records(run, order):
     """Every record of the order, asked of the topics."""
-    for record in topics.read(run.lab):
+    for record in run.read():
         if retry.header(record, "ce_correlationid", "") == order:
             yield "record", text((record.topic.removeprefix(run.lab.prefix), record.partition, record.offset))
 
