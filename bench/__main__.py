@@ -35,18 +35,24 @@ def number(value):
 
 
 def main():
-    """Measures, prints and writes. Rows that were not measured this time are kept."""
+    """Measures, writes each part as it is done, and prints all rows."""
     parser = argparse.ArgumentParser(description="How fast the lab is.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: {' '.join(UNASKED)}")
     chosen = parser.parse_args().parts or UNASKED
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    rows = [row for name in chosen for row in PARTS[name]()]
-    names = {row["name"] for row in rows}
-    old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    rows += [row for row in old if row["name"] not in names]
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    for name in chosen:
+        rows = record(PARTS[name]())
     print(table(rows))
+
+
+def record(measured):
+    """All rows, those just measured before those of other times, as they now stand in bench/results.json."""
+    names = {row["name"] for row in measured}
+    old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    rows = measured + [row for row in old if row["name"] not in names]
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+    return rows
 
 
 if __name__ == "__main__":
