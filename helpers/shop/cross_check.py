@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from . import retry, steps, web
+from . import events, steps, web
 from .story import NEITHER, PARTICIPANTS, text
 
 LOGGED = {
@@ -29,9 +29,9 @@ def words(what):
 
 
 def records(run, order):
-    """Every record of the order, asked of the topics."""
+    """Every event of the order, asked of the topics."""
     for record in run.read():
-        if retry.header(record, "ce_correlationid", "") == order:
+        if events.is_of(record, order):
             yield "record", text((record.topic.removeprefix(run.lab.prefix), record.partition, record.offset))
 
 

@@ -151,6 +151,17 @@ def from_record(record):
     return event
 
 
+def is_of(record, order):
+    """Does a consumed record tell of this order? One that is no event does not: its readers send it to their DLQ."""
+    if ("ce_correlationid", order.encode()) not in record.headers:
+        return False
+    try:
+        from_record(record)
+    except BadEvent:
+        return False
+    return True
+
+
 def stored(event, **attributes):
     """The event, with these attributes changed, as one text: for the outbox."""
     return json.dumps([event.get_attributes() | attributes, event.get_data()], default=datetime.isoformat)

@@ -57,7 +57,7 @@ class Story:
         self.prefix = run.lab.prefix
         self.lines = [line for line in steps.read(run.folder) if line.get("order") == order]
         self.requests = [line for line in web.read_logs(run.folder) if line["order"] == order]
-        records = [record for record in run.read() if retry.header(record, "ce_correlationid", "") == order]
+        records = [record for record in run.read() if events.is_of(record, order)]
         if not records:
             raise LabError(f"There is no record of an order {order}.", "", "run.order(...) answers with the order's id")
         self.published = {

@@ -234,6 +234,9 @@ def test_bad_input(lab):
 
 def test_an_event_that_does_not_fit_its_schema_is_set_aside_by_each_reader(lab):
     run = shop.start(lab)
+    run.charge("ann", 10_000)
+    _, placed = run.order("ann", "p-1", coupon="c-1")
+    order = placed["orderId"]
     readers = {"shop.order.event": ["projection", "sales-rank", "shipping", "data-platform"]}
     readers |= {"shop.stock.command": ["stock"], "shop.saga.reply": ["order-saga"], "shop.coupon.command": ["coupon"]}
     with KafkaProducer(**lab.client) as producer:
@@ -241,15 +244,15 @@ def test_an_event_that_does_not_fit_its_schema_is_set_aside_by_each_reader(lab):
             misfit = next(name for name, (where, _, _) in events.TYPES.items() if where == topic)
             headers = [("ce_specversion", b"1.0"), ("ce_id", b"x-1"), ("ce_source", b"/x")]
             headers += [("ce_type", f"shop.{misfit}.v1".encode()), ("content-type", b"application/json")]
+            headers += [("ce_correlationid", order.encode())]
             producer.send(lab.name(topic), b'{"orderId": 7}', b"o-1", headers)
-    run.charge("ann", 10_000)
-    run.order("ann", "p-1", coupon="c-1")
     run.settle(40)
     assert run.statuses() == {"COMPLETED": 1}
     for reader in itertools.chain(*readers.values()):
         [dead] = topics.read(lab, f"{reader}.dlq")
         assert dead.value == b'{"orderId": 7}'
         assert dict(dead.headers)["error"]
+    assert shop.cross_check(run, order, shop.story(run, order)) == []
     assert broken(run) == ["I8"]  # nobody's outbox has them
     assert "(x-1) is in no outbox" in shop.invariants(run).set_index("holds").loc[False, "proof"]
 
