@@ -206,6 +206,7 @@ def _launch_missing(cluster):
     try:
         for node in cluster.nodes:
             _await_started(cluster, node, launched.get(node.id))
+        _await_known(cluster)
     except LabError:
         for process in launched.values():
             process.kill()
@@ -361,6 +362,19 @@ def _await_started(cluster, node, launched=None):
     log = node_folder(cluster, node) / "broker.log"
     alive = (lambda: launched.poll() is None) if launched else (lambda: process_of(node, cluster) is not None)
     await_log(log, alive)
+
+
+def _await_known(cluster):
+    """Waits until each broker knows all: until then a client may be sent to one that its metadata do not name."""
+    until = time.monotonic() + START_DEADLINE
+    while any(wire.known_brokers(node.port) < len(cluster.nodes) for node in cluster.nodes):
+        if time.monotonic() > until:
+            raise LabError(
+                f"The brokers did not find each other within {START_DEADLINE} s.",
+                "at least one is not in the metadata of another",
+                "python -m helpers.broker stop   (data is kept), then try again",
+            )
+        time.sleep(0.01)
 
 
 def await_log(log, alive, deadline=START_DEADLINE):

@@ -1,11 +1,11 @@
-"""Two requests of Kafka's protocol, byte by byte, for what no client offers. https://kafka.apache.org/protocol"""
+"""Three requests of Kafka's protocol, byte by byte, for what no client offers. https://kafka.apache.org/protocol"""
 
 import socket
 import struct
 
-API_VERSIONS, UNREGISTER_BROKER = 18, 64
+METADATA, API_VERSIONS, UNREGISTER_BROKER = 3, 18, 64
 SUCCESS, NOT_REGISTERED = 0, 102
-CORRELATION_ID, NO_CLIENT_ID, NO_TAGS = 1, -1, b"\0"
+CORRELATION_ID, NO_CLIENT_ID, NO_TAGS, NO_TOPICS = 1, -1, b"\0", b"\0\0\0\0"
 
 
 def answers(port, seconds=4):
@@ -14,6 +14,16 @@ def answers(port, seconds=4):
         return bool(_ask(port, _header(API_VERSIONS), seconds))
     except OSError:
         return False
+
+
+def known_brokers(port, seconds=4):
+    """How many live brokers the broker on this port would name to a client; 0 when it does not reply."""
+    try:
+        answer = _ask(port, _header(METADATA, version=1) + NO_TOPICS, seconds)
+    except OSError:
+        return 0
+    _, brokers = struct.unpack_from(">ii", answer)  # correlation id, length of the first list
+    return brokers
 
 
 def unregister(controller_port, node_id, seconds=4):
@@ -27,9 +37,9 @@ def unregister(controller_port, node_id, seconds=4):
     return error in (SUCCESS, NOT_REGISTERED)
 
 
-def _header(api):
-    """The header of a request in its version 0."""
-    return struct.pack(">hhih", api, 0, CORRELATION_ID, NO_CLIENT_ID)
+def _header(api, version=0):
+    """The header of a request."""
+    return struct.pack(">hhih", api, version, CORRELATION_ID, NO_CLIENT_ID)
 
 
 def _ask(port, request, seconds):

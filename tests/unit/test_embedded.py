@@ -17,7 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
 from helpers.broker import LabError, embedded, wire
-from helpers.lab import patiently, wait_until
+from helpers.lab import wait_until
 
 
 def processes():
@@ -173,7 +173,7 @@ def test_a_copy_of_the_folder_does_not_own_the_broker(home, tmp_path, monkeypatc
 
 def test_three_brokers_survive_the_loss_of_one(home):
     cluster = embedded.start(3)
-    wait_until(lambda: patiently(registered, cluster) == 3, "three brokers to be registered")
+    assert [wire.known_brokers(node.port) for node in cluster.nodes] == [3, 3, 3]
     create(cluster.bootstrap, "safe", replication=3)
     produce(cluster.bootstrap, "safe", b"before")
     with KafkaAdminClient(bootstrap_servers=cluster.bootstrap) as admin:
@@ -184,6 +184,7 @@ def test_three_brokers_survive_the_loss_of_one(home):
     produce(cluster.bootstrap, "safe", b"during")
     survivor = next(node for node in cluster.nodes if node.id != controller)
     wait_until(lambda: new_controller(survivor) not in {None, controller}, "another controller")
+    wait_until(lambda: wire.known_brokers(survivor.port) == 2, "the killed broker to be forgotten")
     embedded.revive(controller)
     wait_until(lambda: in_sync(cluster, "safe") == {1, 2, 3}, "every replica to be in sync")
     assert read(cluster.bootstrap, "safe") == [b"before", b"during"]
@@ -191,10 +192,14 @@ def test_three_brokers_survive_the_loss_of_one(home):
     assert processes() == []
 
 
-def registered(cluster):
-    """How many brokers the cluster's metadata name."""
-    with KafkaAdminClient(bootstrap_servers=cluster.bootstrap) as admin:
-        return len(admin.describe_cluster()["brokers"])
+def test_brokers_that_do_not_find_each_other_are_told_of_and_ended(home, monkeypatch):
+    embedded.start(1)
+    assert wire.known_brokers(embedded.find(1).nodes[0].port) == 1
+    embedded.stop()
+    monkeypatch.setattr(embedded, "_await_started", lambda *_: monkeypatch.setattr(embedded, "START_DEADLINE", 0.1))
+    with pytest.raises(LabError, match="did not find each other"):  # nobody waits until they serve
+        embedded.start(1)
+    assert processes() == []
 
 
 def new_controller(node):
