@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.killed import killed_in_its_middle
 from tests.browser.lab import copy_course, running_lab
 from tests.browser.page import chromium, opened, running_browser
 from tests.notebooks.compare import differences
@@ -96,6 +97,18 @@ def test_another_picture_than_the_committed_one_is_seen(browser, lab, colour, se
         found = differences(committed, normalise(page.notebook()))
     assert len(found) == sees, found
     assert all("pixels" in sentence for sentence in found)
+
+
+@pytest.mark.parametrize(("mode", "sees"), [("w", []), ("x", ["cell 1 raised FileExistsError"])])
+def test_what_a_killed_kernel_leaves_behind_is_seen(browser, lab, tmp_path, mode, sees):
+    first = f"print(open({str(tmp_path / 'left')!r}, {mode!r}).write('something'))"
+    name = f"killed_{mode}.ipynb"
+    file = save(notebook(first, "import time", "time.sleep(1)", "1 + 1"), lab.root / "toys" / name)
+    assert rebuild([str(file)]) == 0
+    (tmp_path / "left").unlink()
+    found = killed_in_its_middle(browser, lab, f"toys/{name}", read(file))
+    assert bool(found) == bool(sees), found
+    assert all(part in found[0] for part in sees), found
 
 
 def test_missing_chromium_says_how_to_install_it(monkeypatch):
