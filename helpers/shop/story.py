@@ -191,8 +191,8 @@ class Story:
         if not found:
             raise LabError(
                 f"{text(place)} ({event.get_id()}) has no cause on record.",
-                f"its causationid is {cause!r}, and neither a record nor a request has that id",
-                "read the step logs in run.folder",
+                f"its causationid is {cause!r}, and no log says that {writer or 'a relay'} had that",
+                "read the step logs and the HTTP logs in run.folder",
             )
         self.before[key].add(found[-1])
 
