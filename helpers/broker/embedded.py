@@ -206,7 +206,8 @@ def _launch_missing(cluster):
     try:
         for node in cluster.nodes:
             _await_started(cluster, node, launched.get(node.id))
-        _await_known(cluster)
+        if len(cluster.nodes) > 1:
+            _await_known(cluster)
     except LabError:
         for process in launched.values():
             process.kill()
