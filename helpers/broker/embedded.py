@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -320,10 +320,11 @@ def _waits_for_its_old_session(cluster, node):
 def _end_old_session(node, process):
     """Lets the broker's own controller forget the broker's last run, which it would wait 9 s for."""
     until = time.monotonic() + START_DEADLINE
-    while process.poll() is None and time.monotonic() < until:
-        if _listens(process, node.controller_port) and wire.unregister(node.controller_port, node.id):
-            return
-        time.sleep(0.02)
+    with suppress(TimeoutError):
+        while process.poll() is None and time.monotonic() < until:
+            if _listens(process, node.controller_port) and wire.unregister(node.controller_port, node.id):
+                return
+            time.sleep(0.02)
 
 
 def _listens(process, port):

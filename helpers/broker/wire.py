@@ -26,12 +26,15 @@ def known_brokers(port, seconds=4):
     return brokers
 
 
-def unregister(controller_port, node_id, seconds=4):
-    """Tells a controller to forget a broker (KIP-746); returns whether it has. False: it is not active yet."""
+def unregister(controller_port, node_id, seconds=10):
+    """Tells a controller to forget a broker (KIP-746); returns whether it has. False: it is not active yet.
+
+    Raises TimeoutError when it does not reply in time. It may do so later: who asks again may unregister a new broker.
+    """
     request = _header(UNREGISTER_BROKER) + NO_TAGS + struct.pack(">i", node_id) + NO_TAGS
     try:
         answer = _ask(controller_port, request, seconds)
-    except OSError:
+    except ConnectionError:
         return False
     _, _, _, error = struct.unpack_from(">icih", answer)  # correlation id, no tags, throttle time, error code
     return error in (SUCCESS, NOT_REGISTERED)

@@ -115,6 +115,21 @@ def test_another_clusters_controller_is_not_asked_to_forget_its_broker(home, mon
     assert asked == []
 
 
+def test_a_controller_that_does_not_reply_is_asked_once(monkeypatch):
+    """Its reply may come late. Then the broker is registered anew, and a second request would unregister that."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, subprocess.Popen(["sleep", "60"]) as broker:
+        port = silent.getsockname()[1]
+        with pytest.raises(TimeoutError):
+            wire.unregister(port, 1, seconds=0.1)
+        asked = []
+        monkeypatch.setattr(embedded, "_listens", lambda *_: True)
+        real = wire.unregister
+        monkeypatch.setattr(wire, "unregister", lambda *place: asked.append(place) or real(*place, seconds=0.1))
+        embedded._end_old_session(embedded.Node(1, port - 1, port), broker)
+        broker.kill()
+    assert asked == [(port, 1)]
+
+
 def test_start_twice_gives_the_same_broker(home):
     assert embedded.start() == embedded.start()
     assert len(processes()) == 1
