@@ -129,13 +129,20 @@ def default_title(series):
 
 def text(series):
     """The figure in words."""
-    said = []
-    for name, mine in series.items():
-        values = mine["value"]
-        line = f"{name}: {values.iloc[0]:,.10g} after step {mine['step'].iloc[0]:,}, {values.iloc[-1]:,.10g} at the end"
-        low = mine.loc[values.idxmin()]
-        said.append(
-            line
-            + (f", lowest {low['value']:,.10g} after step {low['step']:,}" if low["value"] < 0 else ", never below 0")
-        )
-    return "; ".join(said) + "."
+    crossed = any(mine["value"].min() < 0 for mine in series.values())
+    return "; ".join(f"{name}: " + ", ".join(course(mine, crossed)) for name, mine in series.items()) + "."
+
+
+def course(mine, crossed):
+    """Where a series begins and ends, and how low and high it goes between; crossed: some series falls below 0."""
+    values = mine["value"]
+    first, last = values.iloc[0], values.iloc[-1]
+    low, high = mine.loc[values.idxmin()], mine.loc[values.idxmax()]
+    said = [f"{first:,.10g} after step {mine['step'].iloc[0]:,}", f"{last:,.10g} at the end"]
+    if low["value"] < min(first, last):
+        said.append(f"lowest {low['value']:,.10g} after step {low['step']:,}")
+    if high["value"] > max(first, last):
+        said.append(f"highest {high['value']:,.10g} after step {high['step']:,}")
+    if crossed and low["value"] >= 0:
+        said.append("never below 0")
+    return said

@@ -363,8 +363,8 @@ TEXTS = {
     "partition 2 gets nothing.",
     "bars": "records per second (× against linger 0): "
     "linger 0: 8,123; linger 5: 31,877, × 3.9; linger 20: 52,012, × 6.4.",
-    "steps": "sent: 100 after step 0, 40 at the end, never below 0; "
-    "read: -30 after step 0, 40 at the end, lowest -30 after step 0.",
+    "steps": "sent: 100 after step 0, 40 at the end, highest 120 after step 2, never below 0; "
+    "read: -30 after step 0, 40 at the end, highest 70 after step 1.",
     "key_moves": "60 keys: 15 stayed, 45 moved (75%): 5 from partition 0 to 1, 5 from partition 0 to 2, "
     "5 from partition 0 to 3, 5 from partition 1 to 0, 5 from partition 1 to 2, 5 from partition 1 to 3, "
     "5 from partition 2 to 0 and 2 more.",
