@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,6 +25,7 @@ from filelock import FileLock, Timeout
 from . import jvm, wire
 from .errors import LabError
 from .places import cache, home, kafka_version
+from .ports import free_ports, keep, release, taken
 from .settings import as_properties, server_properties
 
 START_DEADLINE = 60  # seconds; a busy machine needs more than the usual one
@@ -251,30 +251,6 @@ def new_cluster_id():
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def free_ports(first, count, skip=()):
-    """The first free loopback ports from this one upwards."""
-    found = []
-    for port in range(first, first + 1000):
-        if port not in skip and not taken(port):
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise LabError(
-        f"No free port between {first} and {first + 1000}.", "other programs listen on all of them", "end some"
-    )
-
-
-def taken(port):
-    """Whether a program listens on this port of the loopback interface or of every interface."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
-
-
 def _launch(cluster, node):
     """Starts one node's process on its data, puts it on record, and returns its Popen."""
     folder = node_folder(cluster, node)
@@ -364,6 +340,7 @@ def _await_started(cluster, node, launched=None):
     log = node_folder(cluster, node) / "broker.log"
     alive = (lambda: launched.poll() is None) if launched else (lambda: process_of(node, cluster) is not None)
     await_log(log, alive)
+    release(node.port, node.controller_port)
 
 
 def _await_known(cluster):
@@ -419,6 +396,8 @@ def stop(wipe=False, only=lambda node: True):
     with home_lock():
         for cluster in clusters():
             ended += _end([node for node in cluster.running() if only(node)], cluster, grace=STOP_DEADLINE)
+            for node in filter(only, cluster.nodes):
+                release(node.port, node.controller_port)
         if wipe:
             for folder in home().glob("*-*"):
                 shutil.rmtree(folder)
@@ -464,11 +443,12 @@ def _runs(process):
 
 
 def kill(node_id, brokers=3):
-    """kill -9 on one node of the running cluster of this size."""
+    """kill -9 on one node of the running cluster of this size. Its ports are kept for it until it starts again."""
     cluster, node = _node(node_id, brokers)
     process = process_of(node, cluster)
     if process is None:
         raise LabError(f"Broker {node_id} does not run.", "it was killed or stopped already", "start it again first")
+    keep(node.port, node.controller_port)
     os.kill(process.pid, signal.SIGKILL)
     _still_running([process], 5)
 

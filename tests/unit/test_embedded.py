@@ -16,7 +16,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from helpers.broker import LabError, embedded, wire
+from helpers.broker import LabError, embedded, ports, wire
 from helpers.lab import wait_until
 
 
@@ -128,6 +128,33 @@ def test_a_controller_that_does_not_reply_is_asked_once(monkeypatch):
         embedded._end_old_session(embedded.Node(1, port - 1, port), broker)
         broker.kill()
     assert asked == [(port, 1)]
+
+
+def test_the_ports_of_a_killed_broker_are_kept_for_it(home, tmp_path, monkeypatch):
+    """Its clients look for it there. Another checkout that took the port would answer them: no such topic."""
+    node = embedded.start().nodes[0]
+    embedded.kill(1, brokers=1)
+    monkeypatch.setenv("KAFKA_COURSE_HOME", str(tmp_path / "other"))
+    other = embedded.start().nodes[0]
+    assert {other.port, other.controller_port}.isdisjoint({node.port, node.controller_port})
+    embedded.stop(wipe=True)
+    assert ports.taken(node.port)
+    assert ports.taken(node.controller_port)
+    monkeypatch.setenv("KAFKA_COURSE_HOME", str(home))
+    assert embedded.start().nodes[0].port == node.port
+    embedded.stop(wipe=True)
+    monkeypatch.setenv("KAFKA_COURSE_HOME", str(tmp_path / "other"))
+    assert not ports.taken(node.port)
+
+
+def test_a_process_that_has_ended_keeps_no_port(home, monkeypatch):
+    port = ports.free_ports(9092, 1)[0]
+    keeping = f"from helpers.broker import ports; ports.keep({port}); input()"
+    with subprocess.Popen([sys.executable, "-c", keeping], stdin=PIPE) as keeper:
+        monkeypatch.setenv("KAFKA_COURSE_HOME", str(home / "other"))
+        wait_until(lambda: ports.taken(port), "the port to be kept")
+        keeper.communicate(b"\n")
+    assert not ports.taken(port)
 
 
 def test_start_twice_gives_the_same_broker(home):
