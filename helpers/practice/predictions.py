@@ -19,7 +19,7 @@ def predict(id, guess):
         print("The run has already shown it. After a restart of the kernel you can predict again.")
     else:
         _guesses[id] = deepcopy(guess)
-        print(f"You predict {guess!r}. Now run it.")
+        print(f"{id}: you predict {guess!r}. Now run it.")
 
 
 def reveal(id, actual, why="A surprise shows which part of your picture of Kafka to draw anew.", about=0):

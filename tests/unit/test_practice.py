@@ -50,7 +50,7 @@ def said(capsys):
 
 def test_the_first_guess_stays(said):
     practice.predict("same-key", "b")
-    assert said() == "You predict 'b'. Now run it."
+    assert said() == "same-key: you predict 'b'. Now run it."
     practice.predict("same-key", " B ")
     assert said() == ""
     practice.predict("same-key", "a")

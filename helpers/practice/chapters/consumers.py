@@ -298,6 +298,10 @@ def check_since(lab, since):
             found = call(since, consumer, topic, NEW_YEAR + minute * MINUTE)
         if not isinstance(found, list):
             raise Incorrect(f"since returned {found!r}", "a list of values as text", "return [...]")
+        if other := next((one for one in found if not isinstance(one, str)), None):
+            raise Incorrect(
+                f"since returned a list of {type(other).__name__}", "a list of values as text", "record.value.decode()"
+            )
         if early := sorted(set(found) - set(expected)):
             raise Incorrect(
                 f"for minute {minute}, among others: {listed(early)}",
@@ -410,6 +414,23 @@ SINCE = Exercise(
             """,
             "gives None for it",
         ),
+        "bytes": (
+            """
+            def since(consumer, topic, milliseconds):
+                return [b"0-2"]
+            """,
+            "since returned a list of bytes",
+        ),
+        "records": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                return list(consumer)
+            """,
+            "since returned a list of ConsumerRecord",
+        ),
         "no-return": ("def since(consumer, topic, milliseconds):\n    consumer.close()", "since returned None"),
     },
 )
@@ -454,7 +475,8 @@ def check_lag_zero(lab, handled):
         raise Incorrect(
             f"handled a second time: {listed(extra)}",
             f"the {len(WAITING)} records that were waiting, once each",
-            f"join as the group, without seeking: it goes on at what is committed. {again}",
+            f'join as the group, by the name lab.name("clerks") (lab.group has Kafka forget what it committed), and '
+            f"do not seek: it goes on at what is committed. {again}",
         )
     return f"a lag of 0, and the {len(WAITING)} waiting records handled once each"
 
@@ -501,6 +523,18 @@ LAG_ZERO = Exercise(
             lab.admin.reset_group_offsets(lab.name("clerks"), dict.fromkeys(places, OffsetSpec.LATEST))
             """,
             "loses what lies between",
+        ),
+        "forgets-what-was-done": (
+            """
+            from kafka import KafkaConsumer
+            handled = []
+            settings = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 2000, **lab.client}
+            consumer = KafkaConsumer(topic, group_id=lab.group("clerks"), **settings)
+            for record in consumer:
+                handled.append(record.value.decode())
+            consumer.close()
+            """,
+            "lab.group has Kafka forget",
         ),
         "no-commit": (
             """

@@ -129,8 +129,15 @@ def check_read_again(lab):
     if ahead:
         raise Incorrect(
             "committed is " + ", ".join(f"{offset} in partition {number}" for number, offset in ahead.items()),
-            "0, or nothing, in every partition",
+            "0 in every partition",
             "a group has one offset for each partition: move them all, and to the earliest",
+        )
+    gone = [number for number, offset in end.items() if offset and number not in now]
+    if gone:
+        raise Incorrect(
+            f"nothing is committed in partition {', '.join(map(str, gone))}",
+            "offsets that have been moved, not deleted: 0 in every partition",
+            'run the task again, and name the group with lab.name("billing"): lab.group makes Kafka forget its offsets',
         )
     return "billing has every partition before it, from offset 0"
 
@@ -139,8 +146,8 @@ READ_AGAIN = Exercise(
     id="read-again",
     chapter="hello",
     text="""
-        **Once more from the beginning.** The group `billing` has read all of `orders`. Make it read everything
-        again, under the same name: move its committed offsets back. Check before you let it read.
+        **Once more from the beginning.** The group `lab.name("billing")` has read all of `orders`. Make it read
+        everything again, under the same name: move its committed offsets back to 0. Check before you let it read.
     """,
     prepare=make_orders,
     check=check_read_again,
@@ -174,6 +181,12 @@ READ_AGAIN = Exercise(
             lab.admin.reset_group_offsets(lab.name("billing"), places)
             """,
             "committed is 1 in partition 1, 3 in partition 2",
+        ),
+        "forgotten": (
+            """
+            group = lab.group("billing")
+            """,
+            "nothing is committed in partition 1, 2",
         ),
     },
 )
