@@ -90,5 +90,6 @@ def packed(function, *about):
         raise LabError(
             f"{function.__name__} cannot be sent to another process.",
             f"it uses something that lives in this notebook only ({error})",
-            "make consumers and producers inside the function, and use me.client in place of lab.client",
+            "make consumers and producers inside the function. There is no lab in it: use me.client and me.group in "
+            "place of lab.client and lab.group(...), and names of topics from outside",
         ) from error

@@ -101,25 +101,21 @@ def test_an_answer_may_be_mended_without_a_fresh_task(lab_for):
     assert kinds == ["incorrect", "correct"]
 
 
-TWO_AT_ONCE = groups.ONE_MEMBER.replace('["anna"]', '["anna", "ben"]')
-ANOTHER_JOINS = groups.ONE_MEMBER.replace(
-    "team.wait", 'team.wait(committed=4, deadline=20); team.add("ben"); team.wait'
-)
+ALONE, ALL_DONE = 'members=["anna"]', "team.wait(handled=10"
+MOVES = {
+    "kill -9, and a new member": (ALL_DONE, 'team.wait(killed=1, deadline=20); team.add("ben"); team.wait(handled=9'),
+    "two from the beginning": (ALONE, 'members=["anna", "ben"]'),
+    "one joins": (ALL_DONE, 'team.wait(committed=2, deadline=20); team.add("ben"); team.wait(handled=10'),
+}
 
 
-@pytest.mark.parametrize(
-    ("poison", "start"),
-    [
-        (groups.PARK_AND_DIE, groups.ONE_AFTER_THE_OTHER),  # kill -9 and a new member, in the middle, twice
-        (groups.PARK_USER, TWO_AT_ONCE),
-        (groups.PARK_USER, ANOTHER_JOINS),
-    ],
-)
-def test_groups_keep_order_survives_that_partitions_move(poison, start, lab_for):
+@pytest.mark.parametrize("move", MOVES)
+def test_groups_keep_order_survives_that_partitions_move(move, lab_for):
     lab = lab_for(groups.KEEP_ORDER)
-    after = "consumer.commit(); import time; time.sleep(0.05)"
-    source = groups.cashier(poison, groups.KEEP, after, begin=groups.FROM_ASIDE, start=start)
-    found = outcome(groups.KEEP_ORDER, lab, source)
+    die = "; consumer.commit(); import os; os.kill(os.getpid(), 9)" if "kill" in move else ""
+    source = groups.cashier(groups.PARK + die, groups.KEEP)
+    assert MOVES[move][0] in source
+    found = outcome(groups.KEEP_ORDER, lab, source.replace(*MOVES[move]))
     assert found.kind == "correct", found.text("keep-order")
 
 

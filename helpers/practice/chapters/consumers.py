@@ -594,7 +594,10 @@ def check_at_least_once(lab, work):
         raise Incorrect(
             f"lost: {listed(lost)}",
             "every job handled at least once",
-            "first handle, then commit; and do not commit on the way out of an error",
+            "after a poll() the position is the end of the batch, and commit() commits it: loop over the consumer "
+            "itself, or commit record.offset + 1"
+            if handled and len(lost) > 1
+            else "first handle, then commit; and do not commit on the way out of an error",
         )
     position = committed(lab, topic, group).get(0, "nothing")
     if position != len(JOBS):
@@ -668,6 +671,17 @@ AT_LEAST_ONCE = Exercise(
                     consumer.commit()
             """,
             "do not commit on the way out of an error",
+        ),
+        "commits-the-batch": (
+            """
+            def work(consumer, handle):
+                while batch := consumer.poll(timeout_ms=1000):
+                    for records in batch.values():
+                        for record in records:
+                            handle(record)
+                            consumer.commit()
+            """,
+            "the position is the end of the batch",
         ),
         "goes-on": (
             """
