@@ -629,17 +629,17 @@ KEEP_ORDER = Exercise(
     ],
     reference=cashier(PARK, KEEP),
     wrong={
-        "skips": (cashier("pass", KEEP), "neither settled nor aside: yan-poison"),
+        "skips": (cashier("pass", KEEP_IN_MEMORY), "neither settled nor aside: yan-poison"),
         "parks-the-record-only": (cashier(PARK, "put(settled, record)"), "go there too"),
         "parks-everybody": (
             cashier(PARK, "put(aside if users_aside(me.client) else settled, record)"),
             "aside without need",
         ),
-        "settles-all": (cashier("put(settled, record)", KEEP), "settled, and no JSON"),
+        "settles-all": (cashier("put(settled, record)", KEEP_IN_MEMORY), "settled, and no JSON"),
         "never-commits": (cashier(PARK, KEEP, "pass"), "a lag of 10"),
-        "twice": (cashier(PARK, f"{KEEP}; {KEEP}"), "more than once"),
+        "twice": (cashier(PARK_IN_MEMORY, f"{KEEP_IN_MEMORY}; {KEEP_IN_MEMORY}"), "more than once"),
         "forgets-who-waits": (cashier(PARK_IN_MEMORY, KEEP_IN_MEMORY), "a set in memory dies"),
-        "no-keys": (cashier(PARK, KEEP).replace("key=record.key, ", ""), "records without a key"),
+        "no-keys": (cashier(PARK_IN_MEMORY, KEEP_IN_MEMORY).replace("key=record.key, ", ""), "records without a key"),
     },
 )
 

@@ -330,7 +330,7 @@ LISTENER = """
 EXACT = "await self.consumer.commit_async({place: self.done[place] for place in revoked if place in self.done})"
 
 
-def listening(revoked="pass", after="pass"):
+def listening(revoked="pass", after=""):
     """The source of a team with a listener."""
     return LISTENER.format(revoked=revoked, after=after)
 
