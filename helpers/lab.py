@@ -14,7 +14,7 @@ from kafka.admin import MemberToRemove, OffsetSpec
 from kafka.errors import InvalidReplicationFactorError, KafkaError, UnknownBrokerIdError
 
 from . import broker
-from .broker import LabError
+from .broker import LabError, course
 
 DEADLINE = 20  # seconds, for every wait here
 SESSION = 45  # seconds: session_timeout_ms of kafka-python
@@ -169,7 +169,7 @@ def wait_until(condition, what, deadline=DEADLINE):
     until = time.monotonic() + deadline
     while not condition():
         if time.monotonic() > until:
-            raise LabError(f"Waited {deadline} s for {what}, in vain.", "", "python -m helpers.broker doctor")
+            raise LabError(f"Waited {deadline} s for {what}, in vain.", "", course("doctor"))
         time.sleep(0.02)
 
 
@@ -206,7 +206,7 @@ def _admin(client, prefix):
         raise LabError(
             f"The broker at {client['bootstrap_servers']} runs, but does not answer.",
             f"{type(error).__name__}: {error}",
-            "python -m helpers.broker stop   (then run this cell again; data is kept)",
+            course("stop") + "   (then run this cell again; data is kept)",
         ) from error
 
 

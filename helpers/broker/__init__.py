@@ -2,12 +2,13 @@
 
 from .choose import choose_broker, reasons_unreachable
 from .embedded import find, kill, log_folder, revive, start, stop
-from .errors import LabError
+from .errors import LabError, course
 from .prefetch import prefetch
 
 __all__ = [
     "LabError",
     "choose_broker",
+    "course",
     "find",
     "kill",
     "log_folder",

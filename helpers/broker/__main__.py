@@ -5,7 +5,7 @@ import sys
 
 from . import embedded
 from .choose import brokers_text
-from .errors import LabError
+from .errors import LabError, course
 from .prefetch import prefetch
 
 
@@ -60,7 +60,7 @@ def _status(options):
             state = f"running, pid {node.pid}" if node.id in running else "stopped"
             print(f"Kafka {cluster.version}  broker {node.id} of {len(cluster.nodes)}  127.0.0.1:{node.port}  {state}")
     if not clusters:
-        print("No broker has been started in this checkout: python -m helpers.broker start")
+        print(f"No broker has been started in this checkout: {course('start')}")
 
 
 def _prefetch(options):

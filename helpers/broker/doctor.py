@@ -10,8 +10,8 @@ from subprocess import SubprocessError
 import psutil
 
 from . import doctor_kafka, doctor_machine
-from .doctor_rows import course, fail
-from .errors import LabError
+from .doctor_rows import fail
+from .errors import LabError, course
 from .places import CHECKOUT
 
 DEADLINE = 4  # seconds for all checks, which run side by side

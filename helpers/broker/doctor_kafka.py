@@ -9,7 +9,8 @@ import psutil
 
 from . import embedded
 from .choose import COMPOSE_ADDRESS, COMPOSE_CLUSTER_ID, SECURITY, reasons_unreachable
-from .doctor_rows import course, fail, ok
+from .doctor_rows import fail, ok
+from .errors import course
 from .places import home
 
 ANSWER_SECONDS = 3

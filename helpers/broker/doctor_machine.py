@@ -14,7 +14,8 @@ from pathlib import Path
 import psutil
 
 from . import embedded, jars, jvm, places
-from .doctor_rows import course, fail, ok, python
+from .doctor_rows import fail, ok
+from .errors import course, python
 
 PIN = re.compile(r"^(([\w.-]+)(?:\[[\w,-]+\])?==([^\s#]+))", re.MULTILINE)
 DISK_MB = 500

@@ -1,9 +1,6 @@
 """What a check of the doctor says."""
 
-import os
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -28,14 +25,3 @@ def ok(seen):
 def fail(seen, mend):
     """A Row that says what is wrong, and the command that mends it."""
     return Row(False, seen, mend)
-
-
-def python():
-    """This Python as a command, so that a mend works without an activated environment."""
-    program = Path(sys.executable)
-    return os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)
-
-
-def course(command):
-    """A command of python -m helpers.broker, for a mend."""
-    return f"{python()} -m helpers.broker {command}"

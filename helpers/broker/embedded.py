@@ -23,7 +23,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from . import jvm, wire
-from .errors import LabError
+from .errors import LabError, course
 from .places import cache, home, kafka_version
 from .ports import free_ports, keep, release, taken
 from .settings import as_properties, server_properties
@@ -224,7 +224,7 @@ def _settled(cluster):
             raise LabError(
                 f"Broker {node.id} runs, but does not answer on port {node.port}.",
                 f"process {node.pid} is paused, or has no processor time",
-                "python -m helpers.broker stop   (data is kept), then try again",
+                course("stop") + "   (data is kept), then try again",
             )
     return cluster.running()
 
@@ -329,9 +329,7 @@ def checkpoint_template(version):
     path = cache() / version / "bootstrap.checkpoint"
     if not path.exists():
         jvm.jars.class_path(version)  # names missing jars first
-        raise LabError(
-            f"Apache Kafka {version} is not prepared.", f"{path} is missing", "python -m helpers.broker prefetch"
-        )
+        raise LabError(f"Apache Kafka {version} is not prepared.", f"{path} is missing", course("prefetch"))
     return path
 
 
@@ -351,7 +349,7 @@ def _await_known(cluster):
             raise LabError(
                 f"The brokers did not find each other within {START_DEADLINE} s.",
                 "at least one is not in the metadata of another",
-                "python -m helpers.broker stop   (data is kept), then try again",
+                course("stop") + "   (data is kept), then try again",
             )
         time.sleep(0.01)
 
@@ -367,12 +365,10 @@ def await_log(log, alive, deadline=START_DEADLINE):
             raise LabError(
                 "The broker ended while it started.",
                 reason_in(log.read_text(errors="replace")),
-                f"see {log}; python -m helpers.broker doctor",
+                f"see {log}; {course('doctor')}",
             )
         time.sleep(0.01)
-    raise LabError(
-        f"The broker did not start within {deadline} s.", reason_in(text), f"see {log}; python -m helpers.broker doctor"
-    )
+    raise LabError(f"The broker did not start within {deadline} s.", reason_in(text), f"see {log}; {course('doctor')}")
 
 
 def reason_in(log):
@@ -469,7 +465,7 @@ def _node(node_id, brokers):
     raise LabError(
         f"There is no broker {node_id} in a cluster of {brokers} here.",
         "it was never started in this checkout",
-        f"python -m helpers.broker start --brokers {brokers}",
+        course(f"start --brokers {brokers}"),
     )
 
 

@@ -1,4 +1,8 @@
-"""One way to say what went wrong."""
+"""One way to say what went wrong, and what mends it."""
+
+import os
+import sys
+from pathlib import Path
 
 
 class LabError(Exception):
@@ -16,3 +20,14 @@ class LabError(Exception):
     def _render_traceback_(self):
         """IPython asks an exception for this before it prints a traceback."""
         return [f"{type(self).__name__}: {self}"]
+
+
+def python():
+    """This Python as a command, so that a mend works without an activated environment."""
+    program = Path(sys.executable)
+    return os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)
+
+
+def course(command):
+    """A command of python -m helpers.broker, for a mend."""
+    return f"{python()} -m helpers.broker {command}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from .errors import LabError
+from .errors import LabError, course
 from .places import LOCKS, cache
 
 THREADS = 8
@@ -56,7 +56,7 @@ def class_path(version):
         raise LabError(
             f"Apache Kafka {version} is not in the cache.",
             f"{len(missing)} jars are missing in {folder(version)}",
-            "python -m helpers.broker prefetch",
+            course("prefetch"),
         )
     return os.pathsep.join(map(str, jar_paths(version)))
 
@@ -123,7 +123,7 @@ def _fetch_one(gav, sha256, path, partial):
         raise LabError(
             f"{path.name} could not be downloaded.",
             f"no answer from the Maven repository ({type(error).__name__}): is there a network?",
-            "connect, then: python -m helpers.broker prefetch   (whole jars are kept; or copy the folder "
+            f"connect, then: {course('prefetch')}   (whole jars are kept; or copy the folder "
             f"{cache()} from a machine that has it)",
         ) from error
     except OSError as error:
@@ -136,13 +136,13 @@ def _fetch_one(gav, sha256, path, partial):
         raise LabError(
             f"{path.name} could not be downloaded.",
             f"the Maven repository does not have it ({error})",
-            f"python -m helpers.broker prefetch   (later; or copy the folder {cache()} from a machine that has it)",
+            f"{course('prefetch')}   (later; or copy the folder {cache()} from a machine that has it)",
         ) from error
     if sha256_of(got) != sha256:
         raise LabError(
             f"{path.name} does not match the lock and was thrown away.",
             f"its sha256 is {sha256_of(got)}, the lock says {sha256}",
-            "python -m helpers.broker prefetch   (again; a proxy that changes downloads causes this)",
+            course("prefetch") + "   (again; a proxy that changes downloads causes this)",
         )
     os.utime(got, (LOCKED_TIME, LOCKED_TIME))
     shutil.move(got, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from . import embedded, jars, jvm
-from .errors import LabError
+from .errors import LabError, course
 from .places import cache, kafka_version
 from .settings import as_properties, server_properties
 
@@ -73,7 +73,7 @@ def _train(version, folder):
         raise LabError(
             "Java wrote no archive.",
             embedded.reason_in((folder / "broker.log").read_text()),
-            "python -m helpers.broker prefetch",
+            course("prefetch"),
         )
     archive.replace(jvm.archive(version))
 
@@ -106,5 +106,5 @@ def _run(line, folder):
         raise LabError(
             "Kafka's storage tool failed.",
             embedded.reason_in(done.stdout + done.stderr),
-            "python -m helpers.broker doctor",
+            course("doctor"),
         )

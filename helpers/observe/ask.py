@@ -14,7 +14,7 @@ from kafka.errors import (
     for_code,
 )
 
-from ..lab import Lab, LabError
+from ..lab import Lab, LabError, course
 
 DEADLINE = 4  # seconds without an answer, then LabError
 GRACE = 0.5  # seconds until every broker knows a topic that was just created
@@ -117,6 +117,4 @@ def check_name(name, what):
 
 def no_answer(lab, error):
     """The LabError for an error of the client."""
-    return LabError(
-        f"Kafka at {lab.bootstrap} did not answer the question.", str(error), "python -m helpers.broker doctor"
-    )
+    return LabError(f"Kafka at {lab.bootstrap} did not answer the question.", str(error), course("doctor"))

@@ -6,7 +6,7 @@ import pandas as pd
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
-from ..lab import LabError
+from ..lab import LabError, course
 from .ask import ask, bounds, check_name, no_answer, positions, settings
 
 PROGRESS = 3  # seconds without a record, then LabError: asking and connecting before it take their time too
@@ -79,7 +79,7 @@ def _batches(lab, consumer, spans):
             raise LabError(
                 f"{PROGRESS} s without a record from partition {sorted(place.partition for place in missing)}.",
                 f"the broker at {lab.bootstrap} does not answer, or the topic was just deleted",
-                "python -m helpers.broker doctor",
+                course("doctor"),
             )
         done = {place for place in position if position[place] >= spans[place][1]}
         consumer.pause(*done)

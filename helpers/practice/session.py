@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import display
 from kafka.errors import KafkaError
 
-from ..lab import Lab, LabError
+from ..lab import Lab, LabError, course
 from ..observe.ask import ask
 from . import results
 from .chapters import EXERCISES
@@ -58,7 +58,7 @@ def examine(exercise, lab, answers):
     except LabError as error:
         return NotReady(error.what, error.why, error.mend)
     except KafkaError as error:
-        return NotReady("Kafka did not answer the checker.", str(error), "python -m helpers.broker doctor")
+        return NotReady("Kafka did not answer the checker.", str(error), course("doctor"))
 
 
 def hint(id):

@@ -17,7 +17,7 @@ from jgo.maven import _core
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 from helpers import setup
-from helpers.broker import LabError, embedded, jars, places, prefetch
+from helpers.broker import LabError, course, embedded, jars, places, prefetch
 from helpers.lab import open_lab
 
 ROOT = places.CHECKOUT
@@ -79,6 +79,16 @@ def test_an_unknown_kafka_version(home):
     one_message(done, "KAFKA_VERSION=3.9.0", "4.0.0", "export KAFKA_VERSION=")
     assert len(done.stderr.splitlines()) == 3
     assert not home.exists()
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"], ids=["checkout", "notebooks"])
+def test_a_mend_works_without_an_activated_environment(folder, home, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    done = subprocess.run(course("status"), shell=True, capture_output=True, text=True, timeout=60)
+    assert done.stderr == ""
+    assert done.stdout.startswith("No broker has been started in this checkout: ")
+    assert done.stdout.endswith(course("start") + "\n")
 
 
 def test_no_network_at_first_set_up(cache):

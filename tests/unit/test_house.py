@@ -106,6 +106,28 @@ def test_an_allowed_import_is_not(room, source):
     assert broken_imports([(room, source)]) == []
 
 
+def bare_commands(source):
+    """The texts of a piece of Python that tell to type python -m: a terminal's own python has none of the packages."""
+    tree = ast.parse(source)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) if expression(node)}
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [text.value for text in texts if "python -m " in text.value and id(text) not in docstrings]
+
+
+def expression(node):
+    return node.body and isinstance(node.body[0], ast.Expr)
+
+
+def test_no_mend_needs_an_activated_environment():
+    program_names = {f"python -m helpers.{room}" for room in ("broker", "shop")}  # what --help calls the program
+    assert {text for _, source in helper_sources() for text in bare_commands(source)} == program_names
+
+
+def test_a_bare_command_is_found():
+    assert bare_commands('"""python -m helpers.broker"""\nmend = f"{why}: python -m helpers.broker stop"')
+
+
 @pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]], ids=["check", "format"])
 def test_ruff(arguments):
     done = subprocess.run([sys.executable, "-m", "ruff", *arguments, str(ROOT)], capture_output=True, text=True)
