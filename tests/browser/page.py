@@ -181,4 +181,4 @@ def cell_problems(cells):
             yield f"cell {number} was never run"
         for output in cell["outputs"]:
             if output["output_type"] == "error" and "raises-exception" not in cell["metadata"].get("tags", []):
-                yield f"cell {number} raised {output['ename']}: {output['evalue'][:200]}"
+                yield f"cell {number} raised {output['ename']}: {output['evalue'][:2000]}"
