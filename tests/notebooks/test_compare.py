@@ -1,17 +1,19 @@
 """Every kind of change of an output is found, and no change is none. The notebooks themselves: tests/browser."""
 
+import os
 import time
 
 import pytest
 
 from tests.notebooks.compare import differences, lines_of
 from tests.notebooks.execute import CellFailed, execute, main, read
+from tests.notebooks.kernel_environment import PYTEST_VARIABLES
 from tests.notebooks.toys import SHOW_SQUARE, code, notebook, save
 
 RED_SQUARE = SHOW_SQUARE.format(colour="red")
 PRINTS_AND_SHOWS = 'from IPython.display import display\nprint("a")\ndisplay("b")\nprint("c")'
 SHOWS_LAST = 'from IPython.display import display\nprint("a")\nprint("c")\ndisplay("b")'
-SUBPROCESS_PRINTS = 'import subprocess\nsubprocess.run(["echo", "hello"])'
+SEES_PYTEST = f"import os\nprint(sorted(os.environ.keys() & {PYTEST_VARIABLES}))"
 
 CHANGES = {
     "other picture": (RED_SQUARE, SHOW_SQUARE.format(colour="white"), "pixels"),
@@ -23,7 +25,7 @@ CHANGES = {
     "other error": ("1 / 0", "int('x')", "now       error: ValueError"),
     "no error": ("1 / 0", "1 / 1", "did not raise"),
 }
-UNCHANGED = [RED_SQUARE, PRINTS_AND_SHOWS, SUBPROCESS_PRINTS]
+UNCHANGED = [RED_SQUARE, PRINTS_AND_SHOWS]
 
 
 def run(path, *cells):
@@ -57,7 +59,11 @@ def test_no_change_is_no_difference(tmp_path):
     ignored = code("print(object())", "nbval-ignore-output")
     first, second = (run(tmp_path / "toy.ipynb", *UNCHANGED, ignored) for _ in range(2))
     assert differences(first, second) == []
-    assert "stdout: hello" in lines_of(first.cells[2]), "a subprocess prints, as in JupyterLab"
+
+
+def test_a_kernel_does_not_know_that_it_runs_under_pytest(tmp_path):
+    assert "PYTEST_CURRENT_TEST" in os.environ
+    assert lines_of(run(tmp_path / "toy.ipynb", SEES_PYTEST).cells[0])[0] == "stdout: []"
 
 
 def test_outputs_keep_their_order(tmp_path):
