@@ -1,6 +1,9 @@
 """Functions of a notebook as real processes, and what we do to them: start, stop, kill, pause, resume."""
 
-__all__ = ["start"]
+import tempfile
+from pathlib import Path
+
+__all__ = ["folder", "start"]
 
 
 def start(lab, function, members, group=None):
@@ -22,3 +25,13 @@ def start(lab, function, members, group=None):
     actors = Actors(lab, function, group)
     actors.add(*members)
     return actors
+
+
+def folder():
+    """Makes a folder for what processes write; returns its path. It is deleted when the kernel ends, however it does.
+
+    Raises LabError where there can be no processes.
+    """
+    from .kernel_side import link
+
+    return Path(tempfile.mkdtemp(dir=link().folder))

@@ -5,11 +5,9 @@ import random
 import re
 import shutil
 import sqlite3
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
@@ -67,7 +65,7 @@ def start(lab, members=(), **settings):
     members: more processes of a service, ["balance-2", "balance-3"]. settings: see settings.py. Raises LabError when a
     process does not come up.
     """
-    folder = Path(tempfile.mkdtemp(prefix="kafka-course-shop-"))
+    folder = actors.folder()
     chosen = Settings(folder, lab.prefix, **settings)
     topics.create(lab, topics.with_retries(chosen.retry_topics))
     for group in topics.GROUPS:

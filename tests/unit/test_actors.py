@@ -642,7 +642,7 @@ team = actors.start(lab, sleeper, ["runs", "stands still"])
 team.pause("stands still")
 team.add("hears nothing", function=deaf)
 team.wait(begins=1, deadline=20)
-print(team.link.guard.pid, *(process.pid for process in team.processes), team.link.folder)
+print(team.link.guard.pid, *(process.pid for process in team.processes), actors.folder())
 """
 
 
@@ -680,13 +680,14 @@ def kernel():
 @pytest.mark.parametrize("end", ["kill -9", "closed"])
 def test_nothing_outlives_the_kernel(kernel, end):
     manager, _, processes, folder = kernel
-    assert folder.exists()
+    assert folder.is_dir()
+    assert not list(folder.iterdir())
     if end == "kill -9":
         os.kill(manager.provisioner.process.pid, signal.SIGKILL)
     else:
         manager.shutdown_kernel()
     gone(*processes)
-    wait_until(lambda: not folder.exists(), "the folder to be deleted", deadline=1)
+    wait_until(lambda: not folder.parent.exists(), "the folder and the logs to be deleted", deadline=1)
 
 
 def test_no_member_outlives_an_interrupted_cell_but_an_ordinary_error(kernel):
