@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import nbformat
 from playwright.sync_api import TimeoutError as TooLong
@@ -12,6 +12,7 @@ from playwright.sync_api import sync_playwright
 OPEN_TIMEOUT_MS = 60_000
 RUN_TIMEOUT_MS = 300_000
 DRAW_TIMEOUT_MS = 10_000
+LOOK_MS = 200  # otherwise Playwright looks at every frame, and Chromium draws frames for that
 WIDTH, HEIGHT, TALLEST = 1400, 1000, 16_000
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGUMENTS = [
@@ -24,9 +25,13 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
     "--force-color-profile=srgb",
     "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing leaves this machine
 ]
 PANEL = ".jp-NotebookPanel:not(.lm-mod-hidden)"
 
+IS_READY = "() => window.jupyterapp?.restored.then(() => true)"
+OPEN = "path => window.jupyterapp.commands.execute('docmanager:open', { path, factory: 'Notebook' }).then(() => {})"
+CLOSE = "() => { window.quietSince = undefined; window.jupyterapp.shell.currentWidget.dispose(); }"
 # The indicator shows "idle" before there is a kernel, and Run All would then ask which kernel to take.
 KERNEL_IS_IDLE = """() => {
     const session = window.jupyterapp?.shell.currentWidget?.sessionContext;
@@ -65,17 +70,20 @@ def chromium():
 
 @contextmanager
 def running_browser():
-    """A Chromium without a window; closed at the end. Raises FileNotFoundError if none is installed."""
+    """A Chromium without a window; closed at the end. Raises FileNotFoundError if none is installed.
+
+    Its page stays open from one notebook to the next: to load JupyterLab takes longer than most notebooks.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
         try:
-            yield browser
+            yield browser.new_context(locale="en-GB")
         finally:
             browser.close()
 
 
 class NotebookPage:
-    """One notebook, open in JupyterLab; requests that leave this machine are blocked and remembered."""
+    """One notebook, open in JupyterLab; requests to another machine fail, and are remembered."""
 
     def __init__(self, page, lab):
         self.page = page
@@ -84,24 +92,30 @@ class NotebookPage:
 
     def open(self, path):
         """Opens a notebook of the Lab's folder and waits for its kernel."""
-        self.page.route("**/*", self.stay_here)
-        self.page.goto(self.lab.link(f"lab/workspaces/test/tree/{path}"), wait_until="domcontentloaded")
+        self.page.on("request", self.remember)
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+        if not self.page.url.startswith(self.lab.address):
+            self.page.goto(self.lab.link("lab"), wait_until="domcontentloaded")
+            self.page.wait_for_function(IS_READY, timeout=OPEN_TIMEOUT_MS, polling=LOOK_MS)
+        self.page.evaluate(OPEN, path)
         self.page.locator(f"{PANEL} .jp-Cell").first.wait_for(timeout=OPEN_TIMEOUT_MS)
-        self.page.wait_for_function(KERNEL_IS_IDLE, timeout=OPEN_TIMEOUT_MS)
+        self.page.wait_for_function(KERNEL_IS_IDLE, timeout=OPEN_TIMEOUT_MS, polling=LOOK_MS)
 
-    def stay_here(self, route):
-        """Lets a request through only if it goes to the Lab."""
-        if route.request.url.startswith((self.lab.address, "data:", "blob:")):
-            route.continue_()
-        else:
-            self.offsite.add(route.request.url)
-            route.abort()
+    def close(self):
+        """Closes the notebook without saving it; JupyterLab stays open."""
+        self.page.remove_listener("request", self.remember)
+        self.page.evaluate(CLOSE)
+
+    def remember(self, request):
+        """Notes a request that does not go to the Lab."""
+        if not request.url.startswith((self.lab.address, "data:", "blob:")):
+            self.offsite.add(request.url)
 
     def run_all(self):
         """Clears the committed outputs, runs all cells by the menu and waits until the run is over."""
         self.choose("Edit", "Clear Outputs of All Cells")
         self.choose("Run", "Run All Cells")
-        self.page.wait_for_function(RUN_IS_OVER, timeout=RUN_TIMEOUT_MS)
+        self.page.wait_for_function(RUN_IS_OVER, timeout=RUN_TIMEOUT_MS, polling=LOOK_MS)
 
     def choose(self, menu, entry):
         """Clicks an entry of a menu."""
@@ -156,15 +170,19 @@ class NotebookPage:
 
 @contextmanager
 def opened(browser, lab, path):
-    """A NotebookPage of a notebook in the Lab's folder; its kernel is shut down at the end."""
-    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, locale="en-GB")
-    try:
-        page = NotebookPage(context.new_page(), lab)
-        page.open(path)
-        yield page
-    finally:
-        context.close()
-        lab.shut_down_kernels()
+    """A NotebookPage of a notebook in the Lab's folder; its kernel is shut down at the end.
+
+    After an error the next notebook gets a page of its own.
+    """
+    shown = NotebookPage(browser.pages[0] if browser.pages else browser.new_page(), lab)
+    with ExitStack() as after_an_error:
+        after_an_error.callback(lab.shut_down_kernels)
+        after_an_error.callback(shown.page.close)
+        shown.open(path)
+        yield shown
+        shown.close()
+        after_an_error.pop_all()
+    lab.shut_down_kernels()
 
 
 def text(cell):

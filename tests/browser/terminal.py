@@ -53,7 +53,8 @@ def take(png):
 
 def photograph(browser, lab, png):
     """Types the session into a terminal of this Lab and takes a picture of it."""
-    page = browser.new_page(viewport={"width": 1330, "height": 460})
+    page = browser.new_page()
+    page.set_viewport_size({"width": 1330, "height": 460})
     page.goto(lab.link("lab"))
     page.wait_for_function("() => window.jupyterapp?.restored", timeout=TIMEOUT_MS)
     page.evaluate("() => window.jupyterapp.restored")
