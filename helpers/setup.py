@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
 STAMP = VENV / "kafka-course.installed"
+PROGRAM = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def main():
@@ -26,16 +27,31 @@ def main():
             "the course needs Python 3.11 or newer",
             "install one, then: make setup PYTHON=python3.11",
         )
-    if STAMP.exists() and STAMP.read_text() == wanted():
-        return 0
+    stamp, *installed = STAMP.read_text().split("\n") if STAMP.exists() else [""]
+    if stamp == wanted():
+        if PROGRAM.exists() and all(map(complete, installed)):
+            return 0
+        print("Files are missing in .venv. ", end="")
     print("Setting up .venv ...", flush=True)
     return make_venv() or install()
 
 
 def wanted():
-    """What the stamp says when the environment is up to date."""
+    """The first line of the stamp when the environment is up to date; the others name the packages."""
     parts = [path.read_bytes() for path in (LOCK, ROOT / "pyproject.toml")]
     return hashlib.sha256(b"".join([*parts, str(VENV).encode(), sys.version.encode()])).hexdigest()
+
+
+def site_packages():
+    """The folder of the environment's packages."""
+    return Path(sysconfig.get_path("purelib", "venv", {"base": str(VENV)}))
+
+
+def complete(package):
+    """Whether all code of a package is still there. package: its dist-info folder, whose RECORD (PEP 376) lists it."""
+    record = site_packages() / package / "RECORD"
+    names = [line.split(",")[0] for line in record.read_text("utf-8").split("\n")] if record.exists() else [package]
+    return all((site_packages() / name).exists() for name in names if name.endswith((".py", ".so", ".dist-info")))
 
 
 def make_venv():
@@ -73,11 +89,10 @@ def install():
     """Installs uv, then everything of the lock, then the helpers."""
     own_lock = VENV / "uv-requirements.txt"
     own_lock.write_text(entry("uv"))
-    python = VENV / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    uv = (str(python), "-m", "uv", "pip", "install", "--quiet")
+    uv = (str(PROGRAM), "-m", "uv", "pip", "install", "--quiet")
     options = ("--quiet", "--disable-pip-version-check", "--retries", "1", "--require-hashes")
     for step in (
-        (*pip(str(python)), "install", *options, "-r", str(own_lock)),
+        (*pip(str(PROGRAM)), "install", *options, "-r", str(own_lock)),
         (*uv, "--require-hashes", "-r", str(LOCK)),
         (*uv, "--no-deps", "--no-build-isolation", "--offline", "-e", str(ROOT)),
     ):
@@ -89,7 +104,8 @@ def install():
                 "connect to a network with a Python package index (or make room on the disk), then: make setup",
             )
     leave_out_the_news()
-    STAMP.write_text(wanted())
+    installed = sorted(path.name for path in site_packages().glob("*.dist-info"))
+    STAMP.write_text("\n".join([wanted(), *installed]))
     return 0
 
 

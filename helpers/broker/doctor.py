@@ -11,7 +11,7 @@ import psutil
 
 from . import doctor_kafka, doctor_machine
 from .doctor_rows import fail
-from .errors import LabError, course
+from .errors import LabError, course, python
 from .places import CHECKOUT
 
 DEADLINE = 4  # seconds for all checks, which run side by side
@@ -99,4 +99,6 @@ def row_of(error):
     if isinstance(error, LabError):
         return fail(": ".join(filter(None, [error.what, error.why])), error.mend)
     mend = course("doctor") + "   (again; if this stays, mend the other rows first)"
+    if isinstance(error, ImportError):  # files of a package are missing
+        mend = f"{python()} -m pip install --force-reinstall -r '{CHECKOUT / 'requirements.txt'}'"
     return fail(f"{type(error).__name__}: {error}", mend)

@@ -65,7 +65,10 @@ def kafka_package():
         if other.name.lower() == "kafka":
             seen = f"the package `kafka` {other.version} is installed: it is old, and hides kafka-python"
             return fail(seen, f"{python()} -m pip uninstall -y kafka && {again}")
-    imported = Path(importlib.util.find_spec("kafka").origin)
+    found = importlib.util.find_spec("kafka")
+    if not (found and found.origin and _installed("kafka-python")):
+        return fail("kafka-python is not installed, or its files are missing", again)
+    imported = Path(found.origin)
     for file in [imported, places.CHECKOUT / "notebooks" / "kafka.py"]:
         if file.exists() and not file.samefile(distribution("kafka-python").locate_file("kafka/__init__.py")):
             shadow = file.parent if file.name == "__init__.py" else file

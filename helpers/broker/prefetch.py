@@ -75,6 +75,8 @@ def _train(version, folder):
             embedded.reason_in((folder / "broker.log").read_text()),
             course("prefetch"),
         )
+    for unfit in jvm.archive(version).parent.glob(f"java-{jvm.java_version()}*.aot"):  # made for jars elsewhere
+        unfit.unlink()
     archive.replace(jvm.archive(version))
 
 

@@ -120,6 +120,36 @@ def test_a_python_without_pip(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / ".venv").exists()
 
 
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """An environment of this test's own with one package, set up."""
+    monkeypatch.setattr(setup, "VENV", tmp_path)
+    monkeypatch.setattr(setup, "STAMP", tmp_path / "stamp")
+    monkeypatch.setattr(setup, "PROGRAM", tmp_path / "bin" / "python")
+    about = setup.site_packages() / "tea-1.0.dist-info"
+    for folder in (tmp_path / "bin", about, setup.site_packages() / "tea"):
+        folder.mkdir(parents=True)
+    (tmp_path / "bin" / "python").touch()
+    (setup.site_packages() / "tea" / "pot.py").touch()
+    (about / "RECORD").write_text(
+        "tea/pot.py,sha256=x,0\ntea/__pycache__/pot.cpython-311.pyc,,\ntea-1.0.dist-info/RECORD,,\n"
+    )
+    (tmp_path / "stamp").write_text(setup.wanted() + "\ntea-1.0.dist-info")
+    return tmp_path
+
+
+@pytest.mark.parametrize("lost", ["nothing", "**/pot.py", "**/tea-1.0.dist-info", "bin/python"])
+def test_an_environment_that_lost_files_is_made_anew(environment, monkeypatch, capsys, lost):
+    made = []
+    monkeypatch.setattr(setup, "make_venv", lambda: made.append("venv"))
+    monkeypatch.setattr(setup, "install", lambda: made.append("packages") or 0)
+    for path in environment.glob(lost):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert setup.main() == 0
+    assert made == ([] if lost == "nothing" else ["venv", "packages"])
+    assert ("Files are missing in .venv." in capsys.readouterr().out) == bool(made)
+
+
 @pytest.mark.parametrize("place", ["file", "file/in/it"])
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, place):
     (tmp_path / "file").touch()

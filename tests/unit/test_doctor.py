@@ -17,7 +17,7 @@ import psutil
 import pytest
 from kafka.errors import KafkaTimeoutError
 
-from helpers.broker import LabError, doctor, doctor_kafka, doctor_machine, embedded, jvm, places
+from helpers.broker import LabError, doctor, doctor_kafka, doctor_machine, embedded, jars, jvm, places
 from helpers.broker.doctor_rows import ok
 
 ROOT = places.CHECKOUT
@@ -44,10 +44,12 @@ def healthy(tmp_path_factory):
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     """A whole cache whose files are links to the real one's."""
-    cache = tmp_path / "cache"
-    shutil.copytree(REAL_CACHE / places.kafka_version(), cache / places.kafka_version(), copy_function=os.symlink)
+    version, cache = places.kafka_version(), tmp_path / "cache"
+    elsewhere = jvm.archive(version).name
+    shutil.copytree(REAL_CACHE / version, cache / version, copy_function=os.symlink)
     monkeypatch.setenv("KAFKA_COURSE_CACHE", str(cache))
-    return cache / places.kafka_version()
+    (cache / version / elsewhere).rename(jvm.archive(version))
+    return cache / version
 
 
 def examine(check):
@@ -217,6 +219,20 @@ def test_an_unknown_kafka_version_is_one_failure(monkeypatch):
     passed(doctor_machine.prepared, "not used")
 
 
+def test_kafka_python_is_not_there(monkeypatch):
+    monkeypatch.setattr(doctor_machine.importlib.util, "find_spec", lambda name: None)
+    row = failed(doctor_machine.kafka_package, "not installed")
+    assert "pip install --force-reinstall --no-deps 'kafka-python" in row.mend
+
+
+def test_files_of_a_package_are_missing():
+    def check():
+        import kafka.no_such_part  # noqa: F401
+
+    row = failed(check, "ModuleNotFoundError: No module named 'kafka.no_such_part'")
+    assert "pip install --force-reinstall -r" in row.mend
+
+
 def test_jars_missing_or_damaged(own_cache):
     passed(doctor_machine.jars_in_cache, "whole jars")
     first, second = sorted((own_cache / "libs").iterdir())[:2]
@@ -227,6 +243,17 @@ def test_jars_missing_or_damaged(own_cache):
     second.write_bytes(damaged)
     row = failed(doctor_machine.jars_in_cache, "2 of ", f"{first.name} is missing", f"{second.name} is damaged")
     assert row.mend.endswith("-m helpers.broker prefetch")
+
+
+def test_an_archive_for_jars_of_another_time(own_cache):
+    version = places.kafka_version()
+    jar = next(iter(jars.jar_paths(version)))
+    assert any("AOTCache" in word for word in jvm.command(version, "Main"))
+    copied = jar.read_bytes()
+    jar.unlink()
+    jar.write_bytes(copied)
+    failed(doctor_machine.prepared, ".aot missing")
+    assert not any("AOTCache" in word for word in jvm.command(version, "Main")), "Java would complain"
 
 
 def test_storage_and_archive_missing(own_cache):
