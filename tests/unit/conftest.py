@@ -1,10 +1,14 @@
 """Fixtures of the unit tests."""
 
+import os
+import signal
 import subprocess
 
+import psutil
 import pytest
 
 from helpers.broker import stop
+from helpers.lab import wait_until
 
 
 @pytest.fixture
@@ -14,6 +18,17 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("KAFKA_COURSE_HOME", str(tmp_path / "home"))
     yield tmp_path / "home"
     stop(wipe=True)
+
+
+@pytest.fixture
+def pause():
+    """pause(pid): SIGSTOP; returns when the process stands still. On a busy machine it may answer before that."""
+
+    def stand_still(pid):
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the process to stand still")
+
+    return stand_still
 
 
 @pytest.fixture

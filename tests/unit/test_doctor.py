@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -484,9 +483,9 @@ def test_data_of_another_version(healthy, home):
 # ---- what Kafka says -----------------------------------------------------------------------------------------------
 
 
-def test_a_broker_that_is_paused(home):
+def test_a_broker_that_is_paused(home, pause):
     cluster = embedded.start(say=lambda text: None)
-    os.kill(cluster.nodes[0].pid, signal.SIGSTOP)
+    pause(cluster.nodes[0].pid)
     began = time.monotonic()
     rows = doctor.checks()
     assert time.monotonic() - began < 5

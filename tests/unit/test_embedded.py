@@ -185,17 +185,17 @@ def test_the_broker_listens_on_loopback_only(home):
     assert {ip.removeprefix("::ffff:") for ip in hosts} == {"127.0.0.1"}
 
 
-def test_a_broker_that_ignores_sigterm_is_killed(home, monkeypatch):
+def test_a_broker_that_ignores_sigterm_is_killed(home, pause, monkeypatch):
     monkeypatch.setattr(embedded, "STOP_DEADLINE", 0.5)
     cluster = embedded.start()
-    os.kill(cluster.nodes[0].pid, signal.SIGSTOP)
+    pause(cluster.nodes[0].pid)
     assert embedded.stop() == 1
     assert processes() == []
 
 
-def test_a_paused_broker_is_told_from_a_running_one(home):
+def test_a_paused_broker_is_told_from_a_running_one(home, pause):
     cluster = embedded.start()
-    os.kill(cluster.nodes[0].pid, signal.SIGSTOP)
+    pause(cluster.nodes[0].pid)
     before = time.monotonic()
     with pytest.raises(LabError, match="runs, but does not answer"):
         embedded.start()

@@ -565,12 +565,12 @@ def test_something_else_than_a_consumer(lab):
         observe.offsets(lab, lab.topic("orders"), consumer="ben")
 
 
-def test_a_frozen_and_a_dead_broker(tmp_path, monkeypatch):
+def test_a_frozen_and_a_dead_broker(tmp_path, monkeypatch, pause):
     with own_brokers(tmp_path, monkeypatch, brokers=1) as lab:
         topic = lab.topic("orders")
         send(lab, topic, (0, None, b"x"))
         broker = psutil.Process(embedded.find().nodes[0].pid)
-        broker.suspend()
+        pause(broker.pid)
         with refused("did not answer"):
             observe.records(lab, topic)
         broker.resume()

@@ -198,9 +198,9 @@ def test_an_outcome_is_aligned_text():
     assert NotReady("a", "", "c").text("x") == "x: broker not ready\n  seen:     a\n  mend:     c"
 
 
-def test_a_frozen_broker_is_said_within_five_seconds(lab, said):
+def test_a_frozen_broker_is_said_within_five_seconds(lab, said, pause):
     process = psutil.Process(broker.find().nodes[0].pid)
-    process.send_signal(signal.SIGSTOP)
+    pause(process.pid)
     try:
         began = time.monotonic()
         practice.check("own-name", lab)
