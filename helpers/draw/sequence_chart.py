@@ -21,6 +21,7 @@ POINTS = ("note", "commit", "crash")  # on the life line of the target, or of th
 ROUTINE = ("note", "commit")  # of these only the first one of a kind has its words, or they would hide the arrows
 ARROW, POINT, HEAD = 0.29, 0.13, 0.44  # inches: heights of an arrow's row, a point's row, the participants' boxes
 GUTTER = 0.55  # inches for the time, on the left, if there is one
+SCREEN = 6  # inches of rows, about, after which the participants' names come again
 
 
 @style.in_house_style
@@ -33,22 +34,34 @@ def sequence_figure(arrows, title=None, note=None):
     """
     rows = read(arrows)
     names = participants(rows)
-    tall = sum(ARROW if row.kind in KINDS else POINT for row in rows)
-    figure, ax = style.card(2 * HEAD + tall + 0.5, title or default_title(rows), note or default_note(rows))
+    ys, heads = places_in_time(rows)
+    figure, ax = style.card(heads[-1] + HEAD + 0.2, title or default_title(rows), note or default_note(rows))
     if not rows:
         ax.text(MARGIN, 0.2, "nothing happened", size=style.LABEL, color=MUTED, va="center")
         return figure, "Nothing to draw."
     lanes = places_of(names, GUTTER if has_clock(rows) else 0)
-    bottom = HEAD + tall + 0.3
-    for top in (0.05, bottom):
+    for top in heads:
         draw_heads(ax, lanes, top)
     for x in lanes.values():
-        ax.plot([x, x], [HEAD, bottom], color=HAIRLINE, linewidth=1, zorder=1)
-    y, met = HEAD + 0.1, set()
-    for row in rows:
-        y += ARROW if row.kind in KINDS else POINT
+        ax.plot([x, x], [HEAD, heads[-1]], color=HAIRLINE, linewidth=1, zorder=0)
+    met = set()
+    for row, y in zip(rows, ys, strict=True):
         draw_row(ax, row, lanes, y, words_of(row, met))
     return figure, text(rows)
+
+
+def places_in_time(rows):
+    """How far below the top each row is, and each line of heads, in inches; long diagrams have heads between too."""
+    heights = [ARROW if row.kind in KINDS else POINT for row in rows]
+    part = sum(heights) / max(round(sum(heights) / SCREEN), 1)
+    y, ys, heads, done = HEAD + 0.1, [], [0.05], 0
+    for row, height in zip(rows, heights, strict=True):
+        if done >= part * len(heads) and row.kind in KINDS:
+            heads.append(y + 0.15)
+            y += HEAD + 0.15
+        y, done = y + height, done + height
+        ys.append(y)
+    return ys, [*heads, y + 0.2]
 
 
 def has_clock(rows):

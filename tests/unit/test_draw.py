@@ -399,6 +399,15 @@ def test_title_and_text_say_what_the_data_say(name):
     assert figure.axes[0].texts[0].get_text() == TITLES[name]
 
 
+@pytest.mark.parametrize(("times", "heads"), [(1, 2), (20, 9)])
+def test_a_long_sequence_names_its_participants_again(times, heads):
+    figure, _ = sequence_figure(pd.concat([SEQUENCE] * times))
+    places = sorted(text.get_position()[1] for text in figure.axes[0].texts if text.get_text() == "Kafka")
+    gaps = [below - above for above, below in itertools.pairwise(places)]
+    assert len(places) == heads
+    assert times == 1 or (min(gaps) > 4 and max(gaps) < 9), gaps
+
+
 def test_a_sequence_as_text_and_as_mermaid():
     lines = draw.sequence_text(SEQUENCE).splitlines()
     assert len(lines) == len(SEQUENCE)
