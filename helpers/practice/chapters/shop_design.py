@@ -120,7 +120,7 @@ def check_mended(lab):
         raise Incorrect(seen, "six partitions", "lab.admin.create_partitions({topic: ...})")
     if keeps != DECLARED[1]:
         raise Incorrect(seen, "seven days", "lab.admin.alter_configs([...]), in milliseconds")
-    return seen
+    return f"{seen} where they were; a key that is sent from now on may go elsewhere, and overtake them"
 
 
 PARTITIONS = "lab.admin.create_partitions({topic: %d})"
@@ -221,8 +221,8 @@ REPLAY_DLQ = Exercise(
     chapter="design",
     text="""
         **Replay the dead letters.** `topic` is a DLQ with six records; the carrier works again. Send each one back to
-        the topic that its header `original-topic` names (without the chapter's prefix): once, with its key, its value
-        and its `ce_id`, and as a first attempt, without the headers `attempt` and `error`.
+        the topic that its header `original-topic` names (`lab.name` puts the chapter's prefix in front): once, with its
+        key, its value and its `ce_id`, and as a first attempt, without the headers `attempt` and `error`.
     """,
     prepare=make_dead,
     check=check_replayed,
