@@ -40,7 +40,8 @@ def check(id, lab, *answers):
     check_lab(exercise, lab)
     if len(answers) != len(exercise.answers):
         call = ", ".join([f'practice.check("{id}"', "lab", *exercise.answers])
-        raise LabError(f"{id} is checked with {len(exercise.answers)} answers, and got {len(answers)}.", "", f"{call})")
+        takes = f"{len(exercise.answers)} answer" + "s" * (len(exercise.answers) != 1)
+        raise LabError(f"{id} is checked with {takes}, and got {len(answers)}.", "", f"{call})")
     outcome = examine(exercise, lab, answers)
     results.keep(id, outcome)
     print(outcome.text(id))

@@ -28,6 +28,8 @@ def check_enough(lab, partitions_needed):
 def advice_on_enough(rates, right, found):
     """What may be wrong, by the number that came out."""
     arriving, produce, consume = rates
+    if found is None:
+        return "it returns nothing: is there a return?"
     if not isinstance(found, int):
         return "a whole number of partitions: round up"
     if found == arriving // min(produce, consume):
@@ -75,6 +77,10 @@ ENOUGH = Exercise(
         "a-fraction": (
             "def partitions_needed(rate, produce, consume):\n    return max(rate / produce, rate / consume)",
             "a whole number",
+        ),
+        "nothing-returned": (
+            "def partitions_needed(rate, produce, consume):\n    print(-(-rate // min(produce, consume)))",
+            "is there a return?",
         ),
         "the-sum": (
             "def partitions_needed(rate, produce, consume):\n    return -(-rate // produce) + -(-rate // consume)",
