@@ -1,4 +1,8 @@
-"""The shop: an e-commerce system of real processes, on Kafka."""
+"""The shop: an e-commerce system of real processes, on Kafka.
+
+Begin with service.py, the loop of each service; then order.py, the saga; store.py, inbox and outbox; relay.py. The
+services themselves (balance.py, stock.py, ...) say what to do with an event. run.py starts the processes.
+"""
 
 from .baseline import baseline
 from .cross_check import cross_check

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     lab = None
     try:
+        if "order" in options:
+            _check_order(options)
         lab = open_lab("shop")
         return options.run(lab, options)
     except LabError as error:
@@ -29,19 +32,41 @@ def main(arguments=None):
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m helpers.shop", description="The shop, without a notebook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    served = "a new shop, in which customers charge and order"
+    looks = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
     for name, run, text in (
-        ("run", _run, "customers charge and order; then the invariants are checked"),
-        ("diagram", _diagram, "the same, and then the sequence diagram of one order, as text and as SVG"),
+        ("run", _run, f"{served}; then the invariants are checked"),
+        ("diagram", _diagram, f"{served} one after the other; then one order's sequence diagram, as text and as SVG"),
     ):
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.add_argument("--orders", type=int, default=20)
-        sub.add_argument("--users", type=int, default=5)
-        sub.add_argument("--seed", type=int, default=1)
-        sub.add_argument("--wait", action="store_true", help="customers wait for each order's end; see place_orders")
+        sub = commands.add_parser(name, help=text, description=text, **looks)
+        sub.add_argument("--orders", type=_at_least_one, default=20, help="how many")
+        sub.add_argument("--users", type=_at_least_one, default=5, help="how many customers")
+        sub.add_argument("--seed", type=int, default=1, help="the same one gives the same customers, products, amounts")
         sub.set_defaults(run=run)
-    sub.add_argument("--order", default="o-0001", help="its id: o-0001 is the first one")
-    sub.add_argument("--svg", type=Path, help="the file to write: ORDER.svg in the current folder")
+    commands.choices["run"].add_argument(
+        "--wait", action="store_true", help="customers wait for each order's end: the same seed, the same ends"
+    )
+    sub.add_argument("--order", default="o-0001", help="its id: o-0001 is the first one of this shop")
+    sub.add_argument("--svg", type=Path, help="the file to write, ORDER.svg in the current folder if not given")
     return parser
+
+
+def _at_least_one(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _check_order(options):
+    """Raises LabError, before anything runs, for an order that there will not be, and for a file that cannot be."""
+    last = f"o-{options.orders:04}"
+    if not re.fullmatch(r"o-\d{4,}", options.order) or not 1 <= int(options.order[2:]) <= options.orders:
+        why = f"the orders of this new shop are o-0001 to {last}"
+        raise LabError(f"There will be no order {options.order}.", why, "choose one of these, or more: --orders 100")
+    path = options.svg or Path(f"{options.order}.svg")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise LabError(f"{path} cannot be written.", "it is a folder, or its folder does not exist", "--svg order.svg")
 
 
 def _run(lab, options):
@@ -50,16 +75,19 @@ def _run(lab, options):
     A seed gives the same customers, products and amounts each time. With --wait it gives the same completed and
     cancelled too; without it a few orders may end otherwise, because a user's orders are on their way at once.
     """
-    result, _ = _serve_customers(lab, options)
+    result, _ = _serve_customers(lab, options, options.wait)
     print(json.dumps(result))
     return 1 if result["violations"] else 0
 
 
 def _diagram(lab, options):
-    """Prints the diagram as text, and writes it as SVG; without a clock, so that the same order gives the same file."""
+    """Prints the diagram as text, and writes it as SVG. The same options give the same file.
+
+    For that customers are served one after the other, each order to its end, and no clock is drawn.
+    """
     from helpers import draw  # here: matplotlib takes a second
 
-    _, shop = _serve_customers(lab, options)
+    _, shop = _serve_customers(lab, options, wait=True, clients=1)
     arrows, path = story(shop, options.order, clock=False), options.svg or Path(f"{options.order}.svg")
     print(draw.sequence_text(arrows))
     path.write_text(draw.sequence_svg(arrows, f"Order {options.order}, drawn from its records"))
@@ -67,10 +95,10 @@ def _diagram(lab, options):
     return 0
 
 
-def _serve_customers(lab, options):
+def _serve_customers(lab, options, wait, **how):
     shop = start(lab)
     began = time.monotonic()
-    place_orders(shop, plan(options.orders, options.users, options.seed), options.seed, options.wait)
+    place_orders(shop, plan(options.orders, options.users, options.seed), options.seed, wait, **how)
     shop.settle()
     seconds = time.monotonic() - began
     checks, found = [invariants(shop), log_checks(shop)], shop.statuses()

@@ -12,14 +12,18 @@ import signal
 POINTS = ("before_db_commit", "after_db_commit", "after_ack", "before_answer")
 
 
+def crashes(settings):
+    """The crashes that the settings ask for, as a list of dicts."""
+    return [settings.crash] if isinstance(settings.crash, dict) else list(settings.crash or ())
+
+
 def crash_here(settings, steps, point, rows):
     """kill -9 of this process, once in a run, if the settings ask for it at this point and for one of these records.
 
     rows: lines for the step log; settings.crash: a dict with service and point, maybe with order and type too, or a
     list of such dicts. The service is named as its module names itself: order, balance, sales-rank.
     """
-    crashes = [settings.crash] if isinstance(settings.crash, dict) else settings.crash or ()
-    for number, wanted in enumerate(crashes):
+    for number, wanted in enumerate(crashes(settings)):
         if (wanted["service"], wanted["point"]) != (steps.service, point):
             continue
         hit = [row for row in rows if all(wanted.get(what) in (None, row[what]) for what in ("order", "type"))]

@@ -66,8 +66,9 @@ class Relay(threading.Thread):
             (row["id"], line, self._send(row, *parts)) for row, (line, *parts) in zip(rows, records, strict=True)
         ]
         arrived = [_arrived(future) for *_, future in waiting]
-        count = arrived.index(False) if False in arrived else len(arrived)  # the first that failed and those behind
-        acknowledged = [(number, line, future.value) for number, line, future in waiting[:count]]  # it come again
+        # the first one that failed stays unpublished, and all behind it: they are sent again, in order
+        count = arrived.index(False) if False in arrived else len(arrived)
+        acknowledged = [(number, line, future.value) for number, line, future in waiting[:count]]
         if rows:
             self._mark(acknowledged)
         if len(acknowledged) < len(rows):

@@ -18,6 +18,8 @@ from . import (
     balance,
     coupon,
     data_platform,
+    events,
+    faults,
     order,
     payment,
     projection,
@@ -31,6 +33,7 @@ from . import (
     topics,
 )
 from .settings import Settings
+from .third_party import RULES
 from .web import Client, NoAnswer
 
 
@@ -53,6 +56,7 @@ SERVICES = {
     "projection": partial(service.serve, module=projection),
     "sales-rank": sales_rank.serve,
 }
+SERVERS = ["provider", "carrier", "data-platform-server"]
 WITH_OUTBOX = ["order", "coupon", "stock", "balance", "payment", "shipping", "data-platform", "projection"]
 OPEN = ("RUNNING", "CANCELLING")
 CLIENTS = 8  # connections that place orders at the same time
@@ -63,10 +67,12 @@ def start(lab, members=(), **settings):
     """Starts the whole shop, on empty topics and databases, and returns it as a Run; one that ran before is killed.
 
     members: more processes of a service, ["balance-2", "balance-3"]. settings: see settings.py. Raises LabError when a
-    process does not come up.
+    process does not come up, and for a crash that cannot happen.
     """
     folder = actors.folder()
     chosen = Settings(folder, lab.prefix, **settings)
+    for wanted in faults.crashes(chosen):
+        _check_crash(wanted)
     topics.create(lab, topics.with_retries(chosen.retry_topics))
     for group in topics.GROUPS:
         lab.group(group)
@@ -78,6 +84,17 @@ def start(lab, members=(), **settings):
     lab.at_close.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     _wait_until_ready(team)
     return Run(lab, team, chosen)
+
+
+def _check_crash(wanted):
+    """Raises LabError for a service, a point or a type of event that does not exist: nobody would ever be killed."""
+    services = [name for name in SERVICES if name not in SERVERS]
+    for what, known in (("service", services), ("point", faults.POINTS), ("type", events.TYPES)):
+        if wanted.get(what) not in (*known, *([None] if what == "type" else [])):
+            why = f"the {what} is one of {', '.join(known)}"
+            if wanted.get(what) == "relay":
+                why = "the relay is a thread of each service: name the service"
+            raise LabError(f"crash: there is no {what} {wanted.get(what)!r}.", why, "shop.start(lab, crash=...)")
 
 
 def _wait_until_ready(team):
@@ -126,6 +143,10 @@ class Run:
 
     def behave(self, server, *rules):
         """Makes the "provider", "carrier" or "data-platform-server" follow these rules (third_party.py), or none."""
+        if server not in SERVERS or not all(isinstance(rule, dict) and rule.get("do") in RULES for rule in rules):
+            what = f"behave({', '.join(map(repr, (server, *rules)))}) is no rule of a server."
+            why = f"servers are {', '.join(SERVERS)}; a rule is a dict whose do is one of {', '.join(RULES)}"
+            raise LabError(what, why, 'run.behave("provider", {"do": "decline", "times": 1})')
         Client(self.folder, server).ask("PUT", "/behaviour", {"rules": list(rules)})
 
     def sql(self, service, query, *values):
@@ -151,6 +172,10 @@ class Run:
         """How many orders there are of each status, as a dict."""
         rows = self.sql("order", "SELECT status, count(*) AS n FROM orders GROUP BY status ORDER BY status")
         return {row["status"]: row["n"] for row in rows}
+
+    def status(self, order):
+        """The status of an order: RUNNING, CANCELLING, COMPLETED, CANCELLED or NEEDS_OPERATOR."""
+        return self.sql("order", "SELECT status FROM orders WHERE id = ?", order)[0]["status"]
 
     def settle(self, deadline=120, restart=False):
         """Waits until the shop is quiet: no open order, nothing in an outbox, no lag. Raises LabError if it is not.
@@ -227,9 +252,9 @@ class Run:
 
         Raises LabError for a name that never ran.
         """
-        known = [process.name for process in self.team.processes]
-        if member not in known:
-            raise LabError(f"{member} is no process of this shop.", "", f"restart one of {', '.join(known)}")
+        if member not in self.names:
+            known = ", ".join(sorted(self.names))
+            raise LabError(f"{member} is no process of this shop.", "", f"restart one of {known}")
         wait_until(lambda: member not in self.running(), f"{member} to be gone")
         self.team.add(member)
         again = self.team.processes[-1]
@@ -263,16 +288,17 @@ def _charge(user, thousands):
     return "/charges", {"userId": user, "amount": thousands * 1000}
 
 
-def place_orders(run, actions, seed=0, wait=False):
+def place_orders(run, actions, seed=0, wait=False, clients=CLIENTS):
     """Does what the plan says: several customers at once, each one's requests in order. Returns the statuses.
 
     Two orders of one user overtake each other on their way: one with a coupon has a step more. If the money is enough
     for one of them only, it is open which. wait: each customer waits for an order's end before the next request; then
-    the same plan always has the same outcome, as long as there are coupons and stock enough.
+    the same plan always has the same outcome, as long as there are coupons and stock enough. With clients=1 it has the
+    same numbers of orders too: nobody is served beside another.
     """
     users = sorted(actions)
-    shares = [{user: actions[user] for user in users[number::CLIENTS]} for number in range(CLIENTS)]
-    with ThreadPoolExecutor(CLIENTS) as pool:
+    shares = [{user: actions[user] for user in users[number::clients]} for number in range(clients)]
+    with ThreadPoolExecutor(clients) as pool:
         answers = pool.map(partial(_place, run, seed, wait), shares)
         return sorted(status for some in answers for status in some)
 
@@ -286,8 +312,8 @@ def _place(run, seed, wait, share):
                 status, answer = _insist(client, *mine[turn], key=f"{seed}-{user}-{turn}")
                 statuses.append(status)
                 if wait and "orderId" in answer:
-                    path = f"/orders/{answer['orderId']}"
-                    wait_until(lambda path=path: client.ask("GET", path)[1]["status"] not in OPEN, f"{path} to end", 60)
+                    order = answer["orderId"]
+                    wait_until(lambda order=order: run.status(order) not in OPEN, f"{order} to end", 60)
     client.close()
     return statuses
 

@@ -10,6 +10,8 @@ import time
 
 from . import store, web
 
+RULES = ("fail", "slow", "lie", "decline")
+
 
 def serve(me, settings, name, tables, effect):
     """Runs somebody else's server until the process is asked to stop. effect(db, request, rule) -> (status, dict)."""

@@ -66,6 +66,9 @@ def test_orders_and_their_stories(lab):
     run.order("ann", "p-9")
     run.settle(30)
     assert told(run, "o-0002")[-1] == "cancelled: not enough balance"
+    for wrong in [("payment", {"do": "fail"}), ("provider", "decline"), ("provider", {"do": "refuse"})]:
+        with pytest.raises(LabError, match="is no rule of a server"):
+            run.behave(*wrong)
     run.behave("provider", {"do": "decline"})
     run.behave("data-platform-server", {"do": "fail", "times": 1})
     run.behave("carrier", {"do": "lie", "times": 1})  # fetches the parcel, and says that it has not
@@ -325,6 +328,44 @@ def test_reading_a_topic_by_its_name_and_one_that_does_not_exist(lab):
     assert [r.value for r in topics.read(lab, "balance.dlq")] == [r.value for r in topics.read(lab, full)] == [b"dead"]
     with pytest.raises(LabError, match=r"no topic .*balance\.dql"):
         list(topics.read(lab, "balance.dql"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["diagram", "--order", "o-0021"], "o-0001 to o-0020"),
+        (["diagram", "--order", "1"], "There will be no order 1"),
+        (["diagram", "--svg", "/no/such/folder/x.svg"], "cannot be written"),
+        (["diagram", "--svg", "/tmp"], "cannot be written"),
+    ],
+)
+def test_a_command_that_cannot_end_well_is_refused_before_anything_runs(home, capsys, arguments, words):
+    assert command_line.main(arguments) == 1
+    assert words in capsys.readouterr().err
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("number", ["0", "-3", "many"])
+def test_a_shop_without_orders_or_users_is_refused(home, capsys, number):
+    for option in ("--orders", "--users"):
+        with pytest.raises(SystemExit):
+            command_line.main(["run", option, number])
+        assert f"argument {option}: " in capsys.readouterr().err
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"service": "stok"}, "one of order, coupon, stock"),
+        ({"service": "relay"}, "a thread of each service"),
+        ({"point": "afterack"}, "after_ack"),
+        ({"type": "payment.payed"}, "payment.paid"),
+    ],
+)
+def test_a_crash_that_cannot_happen_is_refused(lab, wrong, words):
+    with pytest.raises(LabError, match=words):
+        shop.start(lab, crash=[CRASH, CRASH | wrong])
 
 
 def test_the_committed_drawing_is_what_the_shop_draws(home, tmp_path):

@@ -122,8 +122,8 @@ def check_read_again(lab):
     now, end = committed(lab, topic, group), ends(lab, topic)
     if all(now.get(number) == offset for number, offset in end.items() if offset):
         raise NotAttempted(
-            "billing's committed offsets are the end offsets: nothing is left for it (a reset without --execute is "
-            "only a rehearsal; a seek moves one consumer, not what the group has committed)"
+            f"the committed offsets of {group} are the end offsets: nothing is left for it (a reset without "
+            "--execute is only a rehearsal; a seek moves one consumer, not what the group has committed)"
         )
     ahead = {number: offset for number, offset in now.items() if offset > 0}
     if ahead:

@@ -35,6 +35,10 @@ def check_flush(lab, send_all):
                 "all ten in one go",
                 "get() does not hurry a batch along, it waits out linger_ms: send all, then flush()",
             ) from raised
+        if "producer-metrics" not in producer.metrics():
+            raise Incorrect(
+                "the producer is closed", "an open one", "leave it open, it is the check's: flush() empties it"
+            )
         found, together = records(lab, topic), producer.metrics()["producer-metrics"]["records-per-request-avg"]
     if found.empty:
         raise Incorrect(
@@ -60,7 +64,7 @@ FLUSH = Exercise(
         **Really sent.** Write `send_all(producer, topic)`. It sends the ten values `b"0"` to `b"9"`, without
         waiting after each, and returns within 3 seconds, when all ten have arrived. The producer that the check hands
         over waits up to 10 seconds for a batch to fill (`linger_ms=10_000`), and the check looks the moment your
-        function returns.
+        function returns. Leave the producer open.
     """,
     answers=["send_all"],
     start="""
@@ -86,6 +90,15 @@ FLUSH = Exercise(
                     producer.send(topic, value=b"%d" % number)
             """,
             "0 of 10 records had arrived",
+        ),
+        "closed": (
+            """
+            def send_all(producer, topic):
+                for number in range(10):
+                    producer.send(topic, value=b"%d" % number)
+                producer.close()
+            """,
+            "leave it open",
         ),
         "flush-each": (
             """

@@ -240,9 +240,10 @@ BACK_TO_REQUEST = Exercise(
     id="back-to-request",
     chapter="sequence",
     text="""
-        **Back to the request.** `headers` is a list of dicts, the headers of many records, in no order. Write
-        `trail(headers, ce_id)`: the list of ids that leads to this event, from the request (`request-...`, of which
-        there is no record) to the event itself. The check tries it on `topic`, and then on the shop's own topics.
+        **Back to the request.** `headers` is a list of dicts, the headers of many records under their full names
+        (`ce_id`, `ce_causationid`), in no order. Write `trail(headers, ce_id)`: the list of ids that leads to this
+        event, from the request (`request-...`, of which there is no record) to the event itself. The check tries it on
+        `topic`, and then on the shop's own topics.
     """,
     answers=["trail"],
     start="""
