@@ -49,9 +49,12 @@ def site_packages():
 
 def complete(package):
     """Whether all code of a package is still there. package: its dist-info folder, whose RECORD (PEP 376) lists it."""
-    record = site_packages() / package / "RECORD"
-    names = [line.split(",")[0] for line in record.read_text("utf-8").split("\n")] if record.exists() else [package]
-    return all((site_packages() / name).exists() for name in names if name.endswith((".py", ".so", ".dist-info")))
+    folder = site_packages()
+    record = folder / package / "RECORD"
+    if not record.exists():
+        return False
+    names = (line.split(",")[0] for line in record.read_text("utf-8").split("\n"))
+    return all((folder / name).exists() for name in names if name.endswith((".py", ".so")))
 
 
 def make_venv():

@@ -98,7 +98,7 @@ def row_of(error):
     """The Row that says what an exception says."""
     if isinstance(error, LabError):
         return fail(": ".join(filter(None, [error.what, error.why])), error.mend)
-    mend = course("doctor") + "   (again; if this stays, mend the other rows first)"
+    seen = f"{type(error).__name__}: {error}"
     if isinstance(error, ImportError):  # files of a package are missing
-        mend = f"{python()} -m pip install --force-reinstall -r '{CHECKOUT / 'requirements.txt'}'"
-    return fail(f"{type(error).__name__}: {error}", mend)
+        return fail(seen, f"{python()} -m pip install --force-reinstall -r '{CHECKOUT / 'requirements.txt'}'")
+    return fail(seen, course("doctor") + "   (again; if this stays, mend the other rows first)")

@@ -41,7 +41,7 @@ def archive(version):
 
     Java refuses one for jars at another path or of another time, as in a cache that was copied: the name tells.
     """
-    states = [(str(path), os.stat(path).st_mtime_ns) for path in jars.jar_paths(version) if path.exists()]
+    states = [(str(path), path.stat().st_mtime_ns) for path in jars.jar_paths(version) if path.exists()]
     fingerprint = hashlib.sha256(repr(states).encode()).hexdigest()[:8]
     return cache() / version / f"java-{java_version()}-{fingerprint}.aot"
 
@@ -56,8 +56,8 @@ def java_version():
 def command(version, main, *arguments, options=(), log4j="log4j2.xml", heap="256m", use_archive=True):
     """The command line that runs a main class of Kafka."""
     line = [java(), f"-Xmx{heap}", *QUICK, *QUIET, *options]
-    if use_archive and archive(version).exists():
-        line.append(f"-XX:AOTCache={archive(version)}")
+    if use_archive and (ready := archive(version)).exists():
+        line.append(f"-XX:AOTCache={ready}")
     line.append(f"-Dlog4j2.configurationFile={(HERE / log4j).as_uri()}")
     return [*line, "-cp", jars.class_path(version), main, *arguments]
 

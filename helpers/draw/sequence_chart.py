@@ -53,7 +53,8 @@ def sequence_figure(arrows, title=None, note=None):
 def places_in_time(rows):
     """How far below the top each row is, and each line of heads, in inches; long diagrams have heads between too."""
     heights = [ARROW if row.kind in KINDS else POINT for row in rows]
-    part = sum(heights) / max(round(sum(heights) / SCREEN), 1)
+    tall = sum(heights)
+    part = tall / max(round(tall / SCREEN), 1)
     y, ys, heads, done = HEAD + 0.1, [], [0.05], 0
     for row, height in zip(rows, heights, strict=True):
         if done >= part * len(heads) and row.kind in KINDS:

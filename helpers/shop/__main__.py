@@ -33,22 +33,27 @@ def _parser():
     parser = argparse.ArgumentParser(prog="python -m helpers.shop", description="The shop, without a notebook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     served = "a new shop, in which customers charge and order"
-    looks = {"formatter_class": argparse.ArgumentDefaultsHelpFormatter}
-    for name, run, text in (
-        ("run", _run, f"{served}; then the invariants are checked"),
-        ("diagram", _diagram, f"{served} one after the other; then one order's sequence diagram, as text and as SVG"),
-    ):
-        sub = commands.add_parser(name, help=text, description=text, **looks)
-        sub.add_argument("--orders", type=_at_least_one, default=20, help="how many")
-        sub.add_argument("--users", type=_at_least_one, default=5, help="how many customers")
-        sub.add_argument("--seed", type=int, default=1, help="the same one gives the same customers, products, amounts")
-        sub.set_defaults(run=run)
-    commands.choices["run"].add_argument(
+    run = _command(commands, "run", _run, f"{served}; then the invariants are checked")
+    run.add_argument(
         "--wait", action="store_true", help="customers wait for each order's end: the same seed, the same ends"
     )
-    sub.add_argument("--order", default="o-0001", help="its id: o-0001 is the first one of this shop")
-    sub.add_argument("--svg", type=Path, help="the file to write, ORDER.svg in the current folder if not given")
+    text = f"{served} one after the other; then one order's sequence diagram, as text and as SVG"
+    diagram = _command(commands, "diagram", _diagram, text)
+    diagram.add_argument("--order", default="o-0001", help="its id: o-0001 is the first one of this shop")
+    diagram.add_argument("--svg", type=Path, help="the file to write, ORDER.svg in the current folder if not given")
     return parser
+
+
+def _command(commands, name, run, text):
+    """A new command with the options that both have."""
+    command = commands.add_parser(
+        name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    command.add_argument("--orders", type=_at_least_one, default=20, help="how many")
+    command.add_argument("--users", type=_at_least_one, default=5, help="how many customers")
+    command.add_argument("--seed", type=int, default=1, help="the same one gives the same customers, products, amounts")
+    command.set_defaults(run=run)
+    return command
 
 
 def _at_least_one(text):
@@ -64,9 +69,13 @@ def _check_order(options):
     if not re.fullmatch(r"o-\d{4,}", options.order) or not 1 <= int(options.order[2:]) <= options.orders:
         why = f"the orders of this new shop are o-0001 to {last}"
         raise LabError(f"There will be no order {options.order}.", why, "choose one of these, or more: --orders 100")
-    path = options.svg or Path(f"{options.order}.svg")
+    path = _drawing(options)
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise LabError(f"{path} cannot be written.", "it is a folder, or its folder does not exist", "--svg order.svg")
+
+
+def _drawing(options):
+    return options.svg or Path(f"{options.order}.svg")
 
 
 def _run(lab, options):
@@ -75,7 +84,7 @@ def _run(lab, options):
     A seed gives the same customers, products and amounts each time. With --wait it gives the same completed and
     cancelled too; without it a few orders may end otherwise, because a user's orders are on their way at once.
     """
-    result, _ = _serve_customers(lab, options, options.wait)
+    result, _ = _serve_customers(lab, options, wait=options.wait)
     print(json.dumps(result))
     return 1 if result["violations"] else 0
 
@@ -88,17 +97,17 @@ def _diagram(lab, options):
     from helpers import draw  # here: matplotlib takes a second
 
     _, shop = _serve_customers(lab, options, wait=True, clients=1)
-    arrows, path = story(shop, options.order, clock=False), options.svg or Path(f"{options.order}.svg")
+    arrows, path = story(shop, options.order, clock=False), _drawing(options)
     print(draw.sequence_text(arrows))
     path.write_text(draw.sequence_svg(arrows, f"Order {options.order}, drawn from its records"))
     print(f"drawn: {path}")
     return 0
 
 
-def _serve_customers(lab, options, wait, **how):
+def _serve_customers(lab, options, **how):
     shop = start(lab)
     began = time.monotonic()
-    place_orders(shop, plan(options.orders, options.users, options.seed), options.seed, wait, **how)
+    place_orders(shop, plan(options.orders, options.users, options.seed), options.seed, **how)
     shop.settle()
     seconds = time.monotonic() - began
     checks, found = [invariants(shop), log_checks(shop)], shop.statuses()

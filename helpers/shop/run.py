@@ -42,10 +42,12 @@ def _server(module):
     return partial(third_party.serve, name=module.SERVER, tables=module.ITS_TABLES, effect=module.effect)
 
 
-SERVICES = {
+SERVERS = {  # of somebody else
     "provider": partial(third_party.serve, name="provider", tables=provider.TABLES, effect=provider.effect),
     "carrier": _server(shipping),
     "data-platform-server": _server(data_platform),
+}
+SERVICES = {
     "order": order.serve,
     "coupon": partial(service.serve, module=coupon),
     "stock": partial(service.serve, module=stock),
@@ -56,7 +58,6 @@ SERVICES = {
     "projection": partial(service.serve, module=projection),
     "sales-rank": sales_rank.serve,
 }
-SERVERS = ["provider", "carrier", "data-platform-server"]
 WITH_OUTBOX = ["order", "coupon", "stock", "balance", "payment", "shipping", "data-platform", "projection"]
 OPEN = ("RUNNING", "CANCELLING")
 CLIENTS = 8  # connections that place orders at the same time
@@ -78,9 +79,9 @@ def start(lab, members=(), **settings):
         lab.group(group)
 
     def shop(me):
-        SERVICES[re.sub(r"-\d+$", "", me.name)](me, settings=chosen)
+        (SERVERS | SERVICES)[re.sub(r"-\d+$", "", me.name)](me, settings=chosen)
 
-    team = actors.start(lab, shop, members=[*SERVICES, *members])
+    team = actors.start(lab, shop, members=[*SERVERS, *SERVICES, *members])
     lab.at_close.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     _wait_until_ready(team)
     return Run(lab, team, chosen)
@@ -88,12 +89,12 @@ def start(lab, members=(), **settings):
 
 def _check_crash(wanted):
     """Raises LabError for a service, a point or a type of event that does not exist: nobody would ever be killed."""
-    services = [name for name in SERVICES if name not in SERVERS]
-    for what, known in (("service", services), ("point", faults.POINTS), ("type", events.TYPES)):
-        if wanted.get(what) not in (*known, *([None] if what == "type" else [])):
-            why = f"the {what} is one of {', '.join(known)}"
-            if wanted.get(what) == "relay":
-                why = "the relay is a thread of each service: name the service"
+    if wanted.get("service") == "relay":
+        raise LabError("crash: relay is no service.", "it is a thread of each service", "name the service")
+    known = {"service": SERVICES, "point": faults.POINTS} | ({"type": events.TYPES} if wanted.get("type") else {})
+    for what, names in known.items():
+        if wanted.get(what) not in names:
+            why = f"the {what} is one of {', '.join(names)}"
             raise LabError(f"crash: there is no {what} {wanted.get(what)!r}.", why, "shop.start(lab, crash=...)")
 
 
@@ -252,9 +253,9 @@ class Run:
 
         Raises LabError for a name that never ran.
         """
-        if member not in self.names:
-            known = ", ".join(sorted(self.names))
-            raise LabError(f"{member} is no process of this shop.", "", f"restart one of {known}")
+        known = sorted({process.name for process in self.team.processes})
+        if member not in known:
+            raise LabError(f"{member} is no process of this shop.", "", f"restart one of {', '.join(known)}")
         wait_until(lambda: member not in self.running(), f"{member} to be gone")
         self.team.add(member)
         again = self.team.processes[-1]

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import nbformat
 from playwright.sync_api import TimeoutError as TooLong
@@ -12,7 +12,6 @@ from playwright.sync_api import sync_playwright
 OPEN_TIMEOUT_MS = 60_000
 RUN_TIMEOUT_MS = 300_000
 DRAW_TIMEOUT_MS = 10_000
-LOOK_MS = 200  # otherwise Playwright looks at every frame, and Chromium draws frames for that
 WIDTH, HEIGHT, TALLEST = 1400, 1000, 16_000
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGUMENTS = [
@@ -72,7 +71,7 @@ def chromium():
 def running_browser():
     """A Chromium without a window; closed at the end. Raises FileNotFoundError if none is installed.
 
-    Its page stays open from one notebook to the next: to load JupyterLab takes longer than most notebooks.
+    Its page stays open from one notebook to the next: to load JupyterLab takes seconds each time.
     """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
@@ -96,10 +95,10 @@ class NotebookPage:
         self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
         if not self.page.url.startswith(self.lab.address):
             self.page.goto(self.lab.link("lab"), wait_until="domcontentloaded")
-            self.page.wait_for_function(IS_READY, timeout=OPEN_TIMEOUT_MS, polling=LOOK_MS)
+            self.page.wait_for_function(IS_READY, timeout=OPEN_TIMEOUT_MS)
         self.page.evaluate(OPEN, path)
         self.page.locator(f"{PANEL} .jp-Cell").first.wait_for(timeout=OPEN_TIMEOUT_MS)
-        self.page.wait_for_function(KERNEL_IS_IDLE, timeout=OPEN_TIMEOUT_MS, polling=LOOK_MS)
+        self.page.wait_for_function(KERNEL_IS_IDLE, timeout=OPEN_TIMEOUT_MS)
 
     def close(self):
         """Closes the notebook without saving it; JupyterLab stays open."""
@@ -115,7 +114,7 @@ class NotebookPage:
         """Clears the committed outputs, runs all cells by the menu and waits until the run is over."""
         self.choose("Edit", "Clear Outputs of All Cells")
         self.choose("Run", "Run All Cells")
-        self.page.wait_for_function(RUN_IS_OVER, timeout=RUN_TIMEOUT_MS, polling=LOOK_MS)
+        self.page.wait_for_function(RUN_IS_OVER, timeout=RUN_TIMEOUT_MS)
 
     def choose(self, menu, entry):
         """Clicks an entry of a menu."""
@@ -175,14 +174,15 @@ def opened(browser, lab, path):
     After an error the next notebook gets a page of its own.
     """
     shown = NotebookPage(browser.pages[0] if browser.pages else browser.new_page(), lab)
-    with ExitStack() as after_an_error:
-        after_an_error.callback(lab.shut_down_kernels)
-        after_an_error.callback(shown.page.close)
+    try:
         shown.open(path)
         yield shown
         shown.close()
-        after_an_error.pop_all()
-    lab.shut_down_kernels()
+    except BaseException:
+        shown.page.close()
+        raise
+    finally:
+        lab.shut_down_kernels()
 
 
 def text(cell):

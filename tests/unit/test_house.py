@@ -110,13 +110,9 @@ def bare_commands(source):
     """The texts of a piece of Python that tell to type python -m: a terminal's own python has none of the packages."""
     tree = ast.parse(source)
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    docstrings = {id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) if expression(node)}
-    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return [text.value for text in texts if "python -m " in text.value and id(text) not in docstrings]
-
-
-def expression(node):
-    return node.body and isinstance(node.body[0], ast.Expr)
+    docstrings = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, documented)}
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return sorted(text for text in texts - docstrings if "python -m " in text)
 
 
 def test_no_mend_needs_an_activated_environment():

@@ -57,6 +57,12 @@ def check_flush(lab, send_all):
     return "10 of 10 records had arrived when your function returned"
 
 
+SENDS = """
+def send_all(producer, topic):
+    for number in range(10):
+        producer.send(topic, value=b"%d" % number)
+"""
+
 FLUSH = Exercise(
     id="flush",
     chapter="producers",
@@ -76,39 +82,11 @@ FLUSH = Exercise(
         "send() returns before anything has left. What makes a producer send what it still holds?",
         "producer.flush() sends what is waiting, and returns when all of it has been answered.",
     ],
-    reference="""
-        def send_all(producer, topic):
-            for number in range(10):
-                producer.send(topic, value=b"%d" % number)
-            producer.flush()
-    """,
+    reference=SENDS + "    producer.flush()",
     wrong={
-        "no-flush": (
-            """
-            def send_all(producer, topic):
-                for number in range(10):
-                    producer.send(topic, value=b"%d" % number)
-            """,
-            "0 of 10 records had arrived",
-        ),
-        "closed": (
-            """
-            def send_all(producer, topic):
-                for number in range(10):
-                    producer.send(topic, value=b"%d" % number)
-                producer.close()
-            """,
-            "leave it open",
-        ),
-        "flush-each": (
-            """
-            def send_all(producer, topic):
-                for number in range(10):
-                    producer.send(topic, value=b"%d" % number)
-                    producer.flush()
-            """,
-            "each in a request of its own",
-        ),
+        "no-flush": (SENDS, "0 of 10 records had arrived"),
+        "closed": (SENDS + "    producer.close()", "leave it open"),
+        "flush-each": (SENDS + "        producer.flush()", "each in a request of its own"),
         "get-each": (
             """
             def send_all(producer, topic):
