@@ -106,10 +106,14 @@ class Lab:
         wait_until(lambda: patiently(self._groups) is not False, "the group coordinator to have loaded")
         self._delete_groups([group for group in self._groups() if group.startswith(self.prefix)])
 
-    def close(self):
-        """Ends what was started on this lab, and closes its connection; safe to call twice."""
+    def end_started(self):
+        """Ends every process that was started on this lab; safe to call twice."""
         for end in self.at_close:
             end()
+
+    def close(self):
+        """Ends what was started on this lab, and closes its connection; safe to call twice."""
+        self.end_started()
         self.admin.close()
 
     def _create(self, topic, wanted):

@@ -207,7 +207,9 @@ def default_note(rows):
     """The muted line: how to read the marks that are there."""
     kinds = {row.kind for row in rows}
     clock = ", the clock is on the left" if has_clock(rows) else ""
-    parts = ["blue: through Kafka", "green: an answer", f"the order comes from causes{clock}"]
+    parts = ["blue: through Kafka", "green: an answer"]
+    parts += ["black: a call over HTTP"] if "call" in kinds else []
+    parts += [f"the order comes from causes{clock}"]
     parts += ["dashed: delivered again"] if kinds & {"redeliver", "refused"} else []
     parts += ["cross on the arrow: refused"] if "refused" in kinds else []
     parts += ["square: database committed"] if any(row.label == "tx committed" for row in rows) else []

@@ -29,6 +29,13 @@ def committed(lab, topic, group):
     return {place.partition: one.offset for place, one in sorted(found.items()) if place.topic == topic}
 
 
+def without_prefix(lab, topic, name):
+    """What to add for a learner who has committed as the group called name, and not as lab.name(name); else ""."""
+    if name == lab.name(name) or not committed(lab, topic, name):
+        return ""
+    return f"; the group {name} has committed, but the exercise's group is {lab.name(name)}: lab.name({name!r})"
+
+
 def partition_of(key, partitions):
     """The partition that the default partitioner gives a key (Kafka's murmur2)."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions

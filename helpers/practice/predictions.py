@@ -1,14 +1,16 @@
 """Guesses made before the run. They last as long as the kernel: Restart and Run All starts afresh."""
 
-from copy import deepcopy
 from numbers import Number
 
 _guesses = {}
 _revealed = set()
 
 
-def predict(id, guess):
-    """Keeps the first guess, and says so; a different one later does not change it. None and ... are no guess."""
+def predict(id, guess, form):
+    """Keeps the first guess, and says so; a different one later does not change it. None and ... are no guess.
+
+    form is int for a number, or the list of the answers there are. A guess of another form is not kept.
+    """
     if guess is None or guess is ...:
         if id not in _guesses:
             print("No prediction made. Put yours into the cell, and run it before the next one.")
@@ -17,8 +19,12 @@ def predict(id, guess):
             print(f"Your prediction stays {_guesses[id]!r}: it was the first.")
     elif id in _revealed:
         print("The run has already shown it. After a restart of the kernel you can predict again.")
+    elif form is int and _number(guess) is None:
+        print(f"{guess!r} is not a number. Put one into the cell, and run it again.")
+    elif form is not int and not any(_same(guess, answer) for answer in form):
+        print(f"{guess!r} is none of {', '.join(map(repr, form))}. Put one of them into the cell, and run it again.")
     else:
-        _guesses[id] = deepcopy(guess)
+        _guesses[id] = guess
         print(f"{id}: you predict {guess!r}. Now run it.")
 
 

@@ -5,9 +5,12 @@ import json
 import re
 import sys
 import time
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from helpers.lab import LabError, open_lab
+from filelock import FileLock, Timeout
+
+from helpers.lab import LabError, broker, open_lab
 
 from . import invariants, log_checks, place_orders, plan, start, story
 
@@ -15,18 +18,34 @@ from . import invariants, log_checks, place_orders, plan, start, story
 def main(arguments=None):
     """Runs one command; its exit status is 0, or 1 when an invariant is broken or nothing can run."""
     options = _parser().parse_args(arguments)
-    lab = None
     try:
         if "order" in options:
             _check_order(options)
-        lab = open_lab("shop")
-        return options.run(lab, options)
+        with _only_shop(), closing(open_lab("shop")) as lab:
+            return options.run(lab, options)
     except LabError as error:
         print(error, file=sys.stderr)
         return 1
-    finally:
-        if lab:
-            lab.close()
+    except KeyboardInterrupt:
+        print("Interrupted: the shop and its processes have ended.", file=sys.stderr)
+        return 130
+
+
+@contextmanager
+def _only_shop():
+    """Two shops of this command would take each other's topics away. Raises LabError while another one runs."""
+    home = broker.places.home()
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        held = FileLock(home / "shop.lock", timeout=0).acquire()
+    except Timeout:
+        raise LabError(
+            "Another shop runs already.",
+            "the same command is at work in another terminal, on the same topics",
+            "wait for its end, or end it there with Ctrl-C",
+        ) from None
+    with held:
+        yield
 
 
 def _parser():

@@ -1,6 +1,7 @@
 """Is a story true and whole? What is on record is counted again, without the story's own reading of causes."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import pairwise
 
 from . import events, steps, web
 from .story import NEITHER, PARTICIPANTS, text
@@ -17,11 +18,26 @@ DELIVERED = ("deliver", "redeliver", "refused")
 
 
 def cross_check(run, order, story):
-    """What is drawn and not on record, and what is on record and not drawn, as a list of sentences; [] is good."""
+    """What is drawn and not on record, on record and not drawn, or drawn out of order: sentences; [] is good."""
     there = Counter([*records(run, order), *logged(run, order), *asked(run, order)])
     drawn = Counter(what for row in story.itertuples() for what in drawn_by(row))
     wrong = [f"on record and not drawn: {words(what)}" for what in (there - drawn).elements()]
-    return sorted(wrong + [f"drawn and not on record: {words(what)}" for what in (drawn - there).elements()])
+    wrong += [f"drawn and not on record: {words(what)}" for what in (drawn - there).elements()]
+    return sorted(wrong) or out_of_order(story)
+
+
+def out_of_order(story):
+    """Records that are drawn after a later one of their partition."""
+    partitions = defaultdict(list)
+    for row in story[story.target == "Kafka"].itertuples():
+        partition, offset = row.place.split("@")
+        partitions[partition].append(int(offset))
+    return [
+        f"drawn out of order: record {partition}@{after} after @{before}"
+        for partition, offsets in partitions.items()
+        for before, after in pairwise(offsets)
+        if after < before
+    ]
 
 
 def words(what):

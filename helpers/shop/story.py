@@ -1,8 +1,9 @@
 """The story of one order, from what is on record: the topics with their headers, the step logs, the HTTP logs.
 
 Clocks do not order it. A record comes before its delivery, a delivery before what the service did with it, and that
-before the records that it caused (causationid). Time decides only between things that do not depend on each other; or,
-without the clock, how long the chain of causes before each of them is: then the same order gives the same story.
+before the records that it caused (causationid). In one partition the offsets are the order. Time decides only between
+things that do not depend on each other; or, without the clock, how long the chain of causes before each of them is:
+then the same order gives the same story.
 """
 
 import heapq
@@ -68,6 +69,7 @@ class Story:
         self.labels, self.numbers = {}, {}
         for record in records:
             self.add_record(record)
+        self.after_the_one_before()
         self.add_requests()
         self.add_services()
         for record in records:
@@ -91,6 +93,15 @@ class Story:
         t = self.published.get(place, math.nan)
         self.numbers["record", *place] = int(event.get_id().rpartition("-")[2])
         self.add(("record", *place), kind, source, "Kafka", label(event), text(place), t)
+
+    def after_the_one_before(self):
+        """Each record comes after the one before it in its partition."""
+        last = {}
+        for key in sorted(self.rows):
+            *partition, _ = key
+            if before := last.get(tuple(partition)):
+                self.before[key].add(before)
+            last[tuple(partition)] = key
 
     def writer(self, record, event):
         """The service whose outbox it comes from."""

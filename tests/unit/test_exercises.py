@@ -11,7 +11,7 @@ import pytest
 from helpers import broker
 from helpers.lab import open_lab
 from helpers.practice import chapters, session
-from helpers.practice.chapters import groups
+from helpers.practice.chapters import consumers, first, groups
 from helpers.practice.exercise import Incorrect, NotAttempted, unindented
 
 numbers = itertools.count()
@@ -133,6 +133,15 @@ def test_groups_a_group_without_the_chapters_name_is_seen(lab_for):
         groups.ONE_IDLE, lab, groups.ONE_IDLE.reference.replace("me.group", '"desk"').replace("team.wait", "#")
     )
     assert (found.kind, "group_id=me.group" in found.text("one-idle")) == ("incorrect", True), found.text("one-idle")
+
+
+@pytest.mark.parametrize(
+    ("exercise", "name"), [(first.READ_AGAIN, "billing"), (consumers.COMMIT_THREE, "three")], ids=["billing", "three"]
+)
+def test_a_group_without_the_chapters_name_that_has_committed_is_seen(exercise, name, lab_for):
+    lab = lab_for(exercise)
+    found = outcome(exercise, lab, exercise.reference.replace(f'lab.name("{name}")', f'"{name}"'))
+    assert (found.kind, f"lab.name({name!r})" in found.text(exercise.id)) == ("not attempted", True)
 
 
 def test_groups_a_plain_number_for_a_time_is_answered(lab_for):

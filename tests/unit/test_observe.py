@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
@@ -350,7 +351,7 @@ def test_topics_of_this_chapter(lab):
 
 
 def test_what_a_broker_said_is_told_and_not_that_the_time_ran_out(lab, monkeypatch):
-    monkeypatch.setattr(ask, "DEADLINE", 0.3)
+    monkeypatch.setattr(ask, "DEADLINE", 2)
     answers = iter([LeaderNotAvailableError("no leader")])
 
     def question(admin):
@@ -358,6 +359,21 @@ def test_what_a_broker_said_is_told_and_not_that_the_time_ran_out(lab, monkeypat
 
     with refused("no leader"):
         ask.ask(lab, question)
+
+
+def test_a_first_question_that_took_all_the_time_is_asked_again(lab, monkeypatch):
+    asked, slept = [], []
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(slept), sleep=time.sleep)
+    monkeypatch.setattr(ask, "time", clock)
+
+    def question(admin):
+        asked.append(admin)
+        if len(asked) == 1:
+            slept.append(3600)
+            raise KafkaTimeoutError("the laptop was shut")
+        return admin.describe_cluster()
+
+    assert ask.ask(lab, question)["brokers"]
 
 
 def of_broker_1(replicas):

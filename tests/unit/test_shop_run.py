@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from kafka import KafkaProducer
 
 from helpers import shop
@@ -112,6 +113,10 @@ def stories_can_be_wrong(run):
         assert wrong.startswith("on record and not drawn: ")
         [wrong] = shop.cross_check(run, "o-0004", whole.loc[[*whole.index, number]])
         assert wrong.startswith("drawn and not on record: ")
+    replies = whole.index[(whole["target"] == "Kafka") & whole["place"].str.startswith("saga.reply")]
+    swapped = {replies[0]: replies[1], replies[1]: replies[0]}
+    [wrong] = shop.cross_check(run, "o-0004", whole.loc[[swapped.get(number, number) for number in whole.index]])
+    assert wrong.startswith("drawn out of order: record saga.reply[")
 
 
 def lose_a_step(run, order):
@@ -343,6 +348,27 @@ def test_a_command_that_cannot_end_well_is_refused_before_anything_runs(home, ca
     assert command_line.main(arguments) == 1
     assert words in capsys.readouterr().err
     assert not home.exists()
+
+
+def test_a_second_shop_of_the_command_line_is_refused(home, capsys):
+    home.mkdir(parents=True)
+    with FileLock(home / "shop.lock"):
+        assert command_line.main(["run"]) == 1
+    assert "Another shop runs already." in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_shop_and_says_so_in_one_line(home, capsys, monkeypatch):
+    runs = []
+
+    def interrupted(lab, options):
+        runs.append(shop.start(lab))
+        assert runs[0].running()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "_run", interrupted)
+    assert command_line.main(["run"]) == 130
+    assert capsys.readouterr().err == "Interrupted: the shop and its processes have ended.\n"
+    assert not runs[0].running()
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "many"])

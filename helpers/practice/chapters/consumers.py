@@ -5,7 +5,7 @@ from contextlib import closing
 from kafka import TopicPartition
 
 from ...observe.ask import ask
-from ..broker_state import ReadToEnd, commit, committed, ends, listed, records, send
+from ..broker_state import ReadToEnd, commit, committed, ends, listed, records, send, without_prefix
 from ..exercise import Exercise, Incorrect, NotAttempted
 from ..learner import CodeRaised, call
 
@@ -24,12 +24,19 @@ def check_commit_three(lab):
     records(lab, topic)
     now = committed(lab, topic, group)
     if not now:
-        raise NotAttempted("the group three has committed nothing")
+        raise NotAttempted(f"the group {group} has committed nothing{without_prefix(lab, topic, 'three')}")
     if 0 not in now:
         raise Incorrect(
             f"committed in partition {listed(now)}, and nothing in partition 0",
             "3 in partition 0",
             "read partition 0: TopicPartition(topic, 0)",
+        )
+    if 1 in now:
+        raise Incorrect(
+            f"committed in partition 1 as well: {now[1]}",
+            "3 in partition 0, and nothing in partition 1",
+            "subscribe() gives both, and which comes first is chance: assign([TopicPartition(topic, 0)]) gives one. "
+            'Begin afresh with practice.task("commit-three", lab)',
         )
     if now[0] != 3:
         advice = "commit after the third record: without arguments, commit() takes the consumer's position"
@@ -109,6 +116,20 @@ COMMIT_THREE = Exercise(
             consumer.close()
             """,
             "nothing in partition 0",
+        ),
+        "both-partitions": (
+            """
+            from kafka import KafkaConsumer
+            consumer = KafkaConsumer(
+                topic, group_id=lab.name("three"), enable_auto_commit=False, auto_offset_reset="earliest", **lab.client
+            )
+            for number, record in enumerate(consumer, start=1):
+                if number == 3:
+                    break
+            consumer.commit()
+            consumer.close()
+            """,
+            "committed in partition 1 as well",
         ),
         "left-open": (
             """
@@ -456,7 +477,8 @@ def check_lag_zero(lab, handled):
     if not isinstance(handled, list):
         raise Incorrect(f"handled is {handled!r}", "a list of the values that were handled", "handled.append(...)")
     if not handled and now == DONE:
-        raise NotAttempted(f"the group clerks has a lag of {lag}, and handled is empty")
+        other = without_prefix(lab, topic, "clerks")
+        raise NotAttempted(f"the group {lab.name('clerks')} has a lag of {lag}, and handled is empty{other}")
     handled = [value.decode() if isinstance(value, bytes) else str(value) for value in handled]
     again = 'Begin afresh with practice.task("lag-zero", lab) and handled = []'
     if lag:
@@ -600,6 +622,12 @@ def check_at_least_once(lab, work):
             else "first handle, then commit; and do not commit on the way out of an error",
         )
     position = committed(lab, topic, group).get(0, "nothing")
+    if position == len(JOBS) - 1:
+        raise Incorrect(
+            f"all {len(JOBS)} jobs are handled, and committed is {position}: the last one comes again at each start",
+            f"{len(JOBS)}, the offset to read next",
+            "record.offset + 1, when you name the offset yourself",
+        )
     if position != len(JOBS):
         raise Incorrect(
             f"all {len(JOBS)} jobs are handled, and committed is {position}",
@@ -694,6 +722,18 @@ AT_LEAST_ONCE = Exercise(
                     consumer.commit()
             """,
             "do not catch what handle() raises",
+        ),
+        "commits-its-own-offset": (
+            """
+            from kafka import TopicPartition
+            from kafka.structs import OffsetAndMetadata
+            def work(consumer, handle):
+                for record in consumer:
+                    handle(record)
+                    place = TopicPartition(record.topic, record.partition)
+                    consumer.commit({place: OffsetAndMetadata(record.offset, "", -1)})
+            """,
+            "the last one comes again at each start",
         ),
         "never-commits": (
             """

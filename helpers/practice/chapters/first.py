@@ -1,6 +1,6 @@
 """Exercises on the first message."""
 
-from ..broker_state import commit, committed, ends, partition_of, records, send
+from ..broker_state import commit, committed, ends, partition_of, records, send, without_prefix
 from ..exercise import Exercise, Incorrect, NotAttempted
 
 ORDERS = [("ada", "tea"), ("ben", "milk"), ("ada", "cup"), ("cho", "rice"), ("ada", "pot"), ("ben", "oats")]
@@ -124,6 +124,7 @@ def check_read_again(lab):
         raise NotAttempted(
             f"the committed offsets of {group} are the end offsets: nothing is left for it (a reset without "
             "--execute is only a rehearsal; a seek moves one consumer, not what the group has committed)"
+            + without_prefix(lab, topic, "billing")
         )
     ahead = {number: offset for number, offset in now.items() if offset > 0}
     if ahead:
@@ -147,7 +148,8 @@ READ_AGAIN = Exercise(
     chapter="hello",
     text="""
         **Once more from the beginning.** The group `lab.name("billing")` has read all of `orders`. Make it read
-        everything again, under the same name: move its committed offsets back to 0. Check before you let it read.
+        everything again, under the same name: move its committed offsets back to 0. `kafka-consumer-groups` has
+        `--reset-offsets` for that, and `--help` shows the rest. Check before you let it read.
     """,
     prepare=make_orders,
     check=check_read_again,
@@ -218,7 +220,8 @@ def check_empty_partition(lab):
             f"an order in partition {empty[0]}",
             "try more names: about one of three leads there",
         )
-    return f"every partition has records, and {new['key'].iloc[-1]} is one of the new users"
+    found_in = new.drop_duplicates("key").set_index("partition")["key"]
+    return f"every partition has records; {', '.join(f'{user} to {number}' for number, user in found_in.items())}"
 
 
 EMPTY_PARTITION = Exercise(

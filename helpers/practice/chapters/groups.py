@@ -14,15 +14,9 @@ STEADY, SETTLING = 1, 15  # seconds: a rebalance waits for heartbeats, every thr
 FAST = '"heartbeat_interval_ms": 100, "session_timeout_ms": 1500, "auto_offset_reset": "earliest"'
 
 
-def end_members(lab):
-    """Ends all that was started on this lab: who still runs would join the exercise's group again."""
-    for end in lab.at_close:
-        end()
-
-
 def fresh(lab, topic, group, rows, partitions, **configs):
     """Makes an exercise's topic with its records, and its group; returns the topic's name."""
-    end_members(lab)
+    lab.end_started()  # who still runs would join the exercise's group again
     lab.group(group)
     name = lab.topic(topic, partitions=partitions, **configs)
     send(lab, name, rows)

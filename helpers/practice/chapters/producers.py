@@ -392,6 +392,12 @@ def check_compressed(lab):
     found = records(lab, topic)
     if found.empty:
         raise NotAttempted("the topic has no records")
+    if len(found) > len(VALUES) and set(found["value"]) == set(VALUES):
+        raise Incorrect(
+            f"{len(found)} records: your cell ran more than once",
+            "the 300 values, once each",
+            'begin afresh with practice.task("compressed", lab), and run your cell once',
+        )
     if wrong := lost_or_twice(VALUES, found["value"]):
         raise Incorrect(
             wrong,
@@ -452,6 +458,18 @@ COMPRESSED = Exercise(
             producer.close()
             """,
             "set compression_type",
+        ),
+        "run-twice": (
+            """
+            from kafka import KafkaProducer
+            note = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+            producer = KafkaProducer(compression_type="lz4", linger_ms=50, **lab.client)
+            for value in values * 2:
+                producer.send(topic, value=value.encode())
+            producer.close()
+            """,
+            "your cell ran more than once",
         ),
         "batches-of-one": (
             """

@@ -20,7 +20,9 @@ def check_enough(lab, partitions_needed):
         found = call(partitions_needed, *rates)
         if found != right:
             raise Incorrect(
-                f"partitions_needed{rates} is {found!r}", "another number", advice_on_enough(rates, right, found)
+                f"partitions_needed{rates} is {found!r}",
+                "the smallest number that is enough for both",
+                advice_on_enough(rates, right, found),
             )
     return f"right for {len(RATES)} rates, the last needs one partition"
 
@@ -162,38 +164,42 @@ MEND_DRIFT = Exercise(
 # ---- replay-dlq ----------------------------------------------------------------------------------------------------
 
 PARCELS = [f"o-{number:04}" for number in range(1, 7)]
+BACK = PARCELS[1], PARCELS[4]  # what a colleague has replayed already
 
 
 def make_dead(lab):
-    lab.topic("parcels", partitions=6)
-    dlq = lab.topic("parcels.dlq", partitions=6)
-    rows = [
-        {
-            "key": order.encode(),
-            "value": b"ship it",
-            "headers": [
-                ("ce_id", b"order-%d" % number),
-                ("original-topic", b"parcels"),
-                ("attempt", b"4"),
-                ("error", b"the carrier answers 503"),
-            ],
-        }
+    original, dlq = lab.topic("parcels", partitions=6), lab.topic("parcels.dlq", partitions=6)
+    dead = [
+        {"key": order.encode(), "value": b"ship it", "headers": [("ce_id", f"order-{number}".encode())]}
         for number, order in enumerate(PARCELS)
     ]
-    send(lab, dlq, rows)
+    why = [("original-topic", b"parcels"), ("attempt", b"4"), ("error", b"the carrier answers 503")]
+    send(lab, dlq, [row | {"headers": row["headers"] + why} for row in dead])
+    send(lab, original, [row for row in dead if row["key"].decode() in BACK])
     return dlq
 
 
 def check_replayed(lab):
-    found = records(lab, lab.name("parcels"))
-    if found.empty:
-        raise NotAttempted("nothing was sent to the original topic")
+    found, dead = records(lab, lab.name("parcels")), records(lab, lab.name("parcels.dlq"))
+    if len(dead) != len(PARCELS):
+        raise Incorrect(
+            f"the DLQ has {len(dead)} records",
+            f"{len(PARCELS)}, as before: a replay goes to the original topic",
+            'send to lab.name(...) of the header original-topic. Begin afresh with practice.task("replay-dlq", lab)',
+        )
+    if len(found) == len(BACK):
+        raise NotAttempted(f"the original topic has the {len(BACK)} records that were back already")
     ids = [dict(headers).get("ce_id") for headers in found["headers"]]
     ids = [one.decode() if isinstance(one, bytes) else one for one in ids]
     if None in ids:
         raise Incorrect("a record without ce_id", "the id it had", "without its ce_id no inbox refuses a second replay")
     if wrong := lost_or_twice([f"order-{number}" for number in range(len(PARCELS))], ids):
-        raise Incorrect(wrong, "each record once", "all partitions of the DLQ, once: practice.task begins afresh")
+        raise Incorrect(
+            wrong,
+            "each record once",
+            "all partitions of the DLQ, but not what the original topic has already. "
+            'Begin afresh with practice.task("replay-dlq", lab)',
+        )
     if found["key"].isna().any():
         raise Incorrect("a record without key", "the key it had", "without its key it goes to any partition")
     names = Counter(name for headers in found["headers"] for name in dict(headers))
@@ -208,103 +214,132 @@ REPLAY = """
     from kafka import KafkaProducer
     from helpers.shop import topics
 
-    dead = list(topics.read(lab, topic)){first}
+    back = {{dict(record.headers)["ce_id"] for record in topics.read(lab, "parcels")}}
+    dead = [record for record in topics.read(lab, topic) if {which}]
     with KafkaProducer(**lab.client) as producer:
         for record in dead:
             target = lab.name(dict(record.headers)["original-topic"].decode())
             kept = [(name, value) for name, value in record.headers if {keep}]
-            producer.send(target, {what}, headers=kept).get(timeout=10)
+            producer.send({target}, {what}, headers=kept).get(timeout=10)
 """
+NOT_BACK = 'dict(record.headers)["ce_id"] not in back'
 
 
-def replaying(keep='name.startswith("ce_")', what="record.value, record.key", first=""):
+def replaying(keep='name.startswith("ce_")', what="record.value, record.key", which=NOT_BACK, target="target"):
     """The source of a replay."""
-    return REPLAY.format(keep=keep, what=what, first=first)
+    return REPLAY.format(keep=keep, what=what, which=which, target=target)
 
 
 REPLAY_DLQ = Exercise(
     id="replay-dlq",
     chapter="design",
     text="""
-        **Replay the dead letters.** `topic` is a DLQ with six records; the carrier works again. Send each one back to
-        the topic that its header `original-topic` names (`lab.name` puts the chapter's prefix in front): once, with its
-        key, its value and its `ce_id`, and as a first attempt, without the headers `attempt` and `error`.
+        **Replay the dead letters.** `topic` is a DLQ with six records; the carrier works again. A colleague has begun
+        to send them back to the topic that the header `original-topic` names (`lab.name` puts the chapter's prefix in
+        front), and was called away. Go on where she stopped, so that each of the six is there once: with its key, its
+        value and its `ce_id`, and as a first attempt, without the headers `attempt` and `error`.
     """,
     prepare=make_dead,
     check=check_replayed,
     hints=[
-        "topics.read(lab, topic) yields the records; record.headers is a list of (name, bytes).",
-        "The key decides the partition: give the key, and no partition.",
-        'kept = [(name, value) for name, value in record.headers if name.startswith("ce_")]',
+        "topics.read(lab, topic) yields the records of a topic; record.headers is a list of (name, bytes).",
+        'Which are back? A set of the ce_id of all records in topics.read(lab, "parcels").',
+        'The key decides the partition. kept = [(name, value) for name, value in record.headers if name == "ce_id"]',
     ],
     reference=replaying(),
     wrong={
         "without-key": (replaying(what="record.value"), "without its key"),
         "without-id": (replaying(keep="False"), "without its ce_id"),
         "all-headers": (replaying(keep="True"), "keep only the ce_ headers"),
-        "twice": (replaying(first=" * 2"), "more than once: order-0"),
-        "the-first": (replaying(first="[:1]"), "missing: order-"),
+        "everything": (replaying(which="True"), "more than once: order-1, order-4"),
+        "the-first": (replaying(which='record.key == b"o-0001"'), "missing: order-"),
         "one-partition": (replaying(what="record.value, record.key, partition=0"), "leave the partition to the key"),
+        "to-the-dlq": (replaying(target="topic"), "the DLQ has 10 records"),
     },
 )
 
 # ---- stuck-groups --------------------------------------------------------------------------------------------------
 
 LOOKS = [
-    ({"balance": (10, 5)}, {"balance": (10, 8)}, ["balance"], "it reads nothing, and its lag grows"),
-    ({"stock": (10, 5)}, {"stock": (10, 5)}, ["stock"], "it reads nothing, and its lag stays"),
-    ({"coupon": (10, 0)}, {"coupon": (10, 0)}, [], "nothing to do is not stuck: its lag is 0"),
-    ({"payment": (10, 5)}, {"payment": (90, 50)}, [], "it is slow, and not stuck: its offset moves"),
-    ({"b": (1, 1), "a": (2, 2)}, {"b": (1, 1), "a": (2, 2)}, ["a", "b"], "sorted by name"),
+    (["balance 10 5", "balance 10 6", "balance 10 8"], ["balance"], "it reads nothing, and its lag grows"),
+    (["stock 10 5", "stock 10 5", "stock 10 5"], ["stock"], "it reads nothing, and its lag stays"),
+    (["coupon 10 0", "coupon 10 0", "coupon 10 0"], [], "nothing to do is not stuck: its lag is 0"),
+    (["payment 10 5", "payment 50 9", "payment 90 50"], [], "it is slow, and not stuck: its offset moves"),
+    (["shipping 10 5", "shipping 10 5", "shipping 14 1"], [], "it stood still once, and went on: look at all looks"),
+    (["shipping 7 5", "shipping 10 5", "shipping 10 5"], [], "its offset moved before the second look"),
+    (["balance 10 0", "balance 10 5", "balance 10 5"], [], "at the first look it had nothing to read"),
+    (["", "new 0 5", "new 0 5"], [], "it is not in the first look: a new group has to be looked at as often as others"),
+    (["b 1 1, a 2 2", "b 1 1, a 2 2", "b 1 1, a 2 2"], ["a", "b"], "sorted by name"),
 ]
 
 
-def check_stuck(lab, stuck):
-    for before, after, right, why in LOOKS:
-        found = call(stuck, before, after)
+def as_look(text):
+    """ "balance 10 5" as {"balance": (10, 5)}."""
+    groups = [part.split() for part in text.split(",") if part]
+    return {group: (int(committed), int(lag)) for group, committed, lag in groups}
+
+
+def check_stuck(lab, stuck_in_all):
+    for texts, right, why in LOOKS:
+        looks = [as_look(text) for text in texts]
+        found = call(stuck_in_all, looks)
         if found != right:
-            raise Incorrect(f"stuck({before}, {after}) is {found!r}", f"{right}", why)
-    return f"right for {len(LOOKS)} pairs of looks"
+            raise Incorrect(f"stuck_in_all({looks}) is {found!r}", f"{right}", why)
+    return f"right for {len(LOOKS)} series of looks"
 
 
-def stuck_if(condition):
+def stuck_if(condition, groups="sorted(looks[0])"):
     """The source of an alarm."""
     return f"""
-        def stuck(before, after):
-            return sorted(group for group, (offset, lag) in after.items() if {condition})
+        def stuck_in_all(looks):
+            seen = {{group: [look.get(group, (-1, 0)) for look in looks] for group in {groups}}}
+            return [group for group, places in seen.items() if {condition}]
     """
 
+
+LAG = "all(lag > 0 for _, lag in places)"
+STILL = "len({offset for offset, _ in places}) == 1"
 
 STUCK = Exercise(
     id="stuck-groups",
     chapter="design",
     text="""
-        **The alarm.** Somebody looked at all groups twice, a minute apart: `before` and `after` are
-        `{group: (committed, lag)}`. Write `stuck(before, after)`: the sorted list of the groups that have something to
-        read, and have committed nothing in between.
+        **The alarm that does not cry wolf.** Two looks may fall into one long transaction. So somebody looked three
+        times or more: `looks` is a list of `{group: (committed, lag)}`, the oldest first. Write `stuck_in_all(looks)`:
+        the sorted list of the groups that had something to read at **every** look, and have committed nothing from the
+        first to the last. A group that is missing in a look is new, and no alarm.
     """,
-    answers=["stuck"],
+    answers=["stuck_in_all"],
     start="""
-        def stuck(before, after):
+        def stuck_in_all(looks):
             # your code
             ...
     """,
     check=check_stuck,
     hints=[
         "Lag alone is no alarm: a group that is behind may be reading as fast as it can.",
-        "An offset that stands still is no alarm either: there may be nothing to read.",
-        "after's offset equals before's, and after's lag is above 0.",
+        "Go through the groups of the first look. Who is not in all others, is out.",
+        "all(look[group][1] > 0 for look in looks), and the set of all look[group][0] has one member.",
     ],
-    reference=stuck_if("lag > 0 and offset == before[group][0]"),
+    reference=stuck_if(f"{LAG} and {STILL}"),
     wrong={
-        "any-lag": (stuck_if("lag > 0"), "it is slow, and not stuck"),
-        "no-move": (stuck_if("offset == before[group][0]"), "nothing to do is not stuck"),
-        "growing-only": (stuck_if("lag > before[group][1]"), "its lag stays"),
-        "unsorted": (
-            "def stuck(before, after):\n"
-            "    return [group for group, (offset, lag) in after.items() if lag and offset == before[group][0]]",
-            "sorted by name",
+        "any-lag": (stuck_if(LAG), "it is slow, and not stuck"),
+        "no-move": (stuck_if(STILL), "nothing to do is not stuck"),
+        "growing-only": (stuck_if("places[0][1] < places[-1][1] and " + STILL), "its lag stays"),
+        "first-two": (stuck_if(f"{LAG} and places[0][0] == places[1][0]"), "it stood still once, and went on"),
+        "last-two": (stuck_if(f"{LAG} and places[-2][0] == places[-1][0]"), "moved before the second look"),
+        "lag-at-the-end": (stuck_if("places[-1][1] > 0 and " + STILL), "at the first look it had nothing to read"),
+        "newcomers-too": (
+            """
+            def stuck_in_all(looks):
+                def still(group, committed):
+                    mine = [look[group] for look in looks if group in look]
+                    return all(lag > 0 and offset == committed for offset, lag in mine)
+                return sorted(group for group, (committed, _) in looks[-1].items() if still(group, committed))
+            """,
+            "it is not in the first look",
         ),
+        "unsorted": (stuck_if(f"{LAG} and {STILL}", groups="looks[0]"), "sorted by name"),
     },
 )
 

@@ -182,7 +182,9 @@ def check_trail(lab, trail):
     look(trail, [dict(headers) for headers in records(lab, lab.name("causes"))["headers"]], ASKED)
     shop, ended = headers_of_shop(lab)
     look(trail, shop, ended[:MOST_ORDERS])
-    return f"right for {len(ASKED)} events, and for {len(ended[:MOST_ORDERS])} ends of orders in the shop's own topics"
+    asked = len(ended[:MOST_ORDERS])
+    orders = f"{asked} order" + "s" * (asked != 1)
+    return f"right for {len(ASKED)} prepared events, and for the last event of {orders} of the shop"
 
 
 MOST_ORDERS = 20
