@@ -19,10 +19,9 @@ def predict(id, guess, form):
             print(f"Your prediction stays {_guesses[id]!r}: it was the first.")
     elif id in _revealed:
         print("The run has already shown it. After a restart of the kernel you can predict again.")
-    elif form is int and _number(guess) is None:
-        print(f"{guess!r} is not a number. Put one into the cell, and run it again.")
-    elif form is not int and not any(_same(guess, answer) for answer in form):
-        print(f"{guess!r} is none of {', '.join(map(repr, form))}. Put one of them into the cell, and run it again.")
+    elif not fits(guess, form):
+        wanted = "not a number" if form is int else f"none of {', '.join(map(repr, form))}"
+        print(f"{guess!r} is {wanted}. Put {'one' if form is int else 'one of them'} into the cell, and run it again.")
     else:
         _guesses[id] = guess
         print(f"{id}: you predict {guess!r}. Now run it.")
@@ -42,6 +41,11 @@ def reveal(id, actual, why="A surprise shows which part of your picture of Kafka
         print(f"You predicted {_guesses[id]!r}, and it was near: {actual!r}.")
     else:
         print(f"You predicted {_guesses[id]!r}. What happened: {actual!r}.\n{why}")
+
+
+def fits(guess, form):
+    """Whether a guess has the form of an answer: a number for int, else one of the answers in form."""
+    return _number(guess) is not None if form is int else any(_same(guess, answer) for answer in form)
 
 
 def _same(one, other):

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
+from helpers.practice.predictions import fits
 from tests.notebooks import navigation
 from tests.notebooks.execute import NOTEBOOKS, UNCOMPARED_TAGS, label, read, tags
 from tests.notebooks.markdown import read_markdown
@@ -46,6 +47,7 @@ FORBIDDEN_CODE = {
     "an nbval comment, use a tag": re.compile(r"^\s*#\s*NBVAL_\w+", re.MULTILINE),
     "an output that nbval cannot compare": re.compile(r"\b(?:clear_output|update_display)\b|@interact\b"),
 }
+HAPPENED = re.compile(r"^No prediction made\. What happened: (.*)\.$", re.MULTILINE)
 COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 
@@ -210,6 +212,21 @@ def subprocesses(lesson):
                 yield f"{where}: {name} without capture_output=True"
 
 
+def predictions(lesson):
+    """Each prediction is set against what happened, and that is an answer which a learner could have given."""
+    forms, happened = {}, {}
+    for _, cell in lesson.code:
+        named = [(name, call) for name, call in calls(syntax_tree(cell)) if name.startswith("practice.")]
+        forms |= {call.args[0].value: ast.unparse(call.args[2]) for name, call in named if name == "practice.predict"}
+        shown = HAPPENED.findall("\n".join(output_text(output) for output in cell.outputs))
+        happened |= zip_longest([call.args[0].value for name, call in named if name == "practice.reveal"], shown)
+    for id in sorted(forms.keys() ^ happened.keys(), key=str):
+        yield f"{id} is predicted or revealed, and not both"
+    for id in forms.keys() & happened.keys():
+        if not fits(str(happened[id]).strip("'"), int if forms[id] == "int" else ast.literal_eval(forms[id])):
+            yield f"{id}: {happened[id]} is no answer that {forms[id]} allows"
+
+
 def syntax_tree(cell):
     """The cell's code as a syntax tree; an empty one if it is not Python."""
     try:
@@ -339,6 +356,7 @@ RULES = [
     forbidden_code,
     sleeps,
     subprocesses,
+    predictions,
     changing_outputs,
     svg_outputs,
     figure_text,

@@ -86,6 +86,16 @@ def set_tags(place, *tags):
     return lambda nb: nb.cells[place].metadata.update(tags=list(tags))
 
 
+def predicted(form, happened):
+    """A change: the drawing cell has a prediction of this form, and prints what happened."""
+
+    def change(nb):
+        append(DRAWS, f'practice.predict("one", ..., {form})\npractice.reveal("one", 1)')(nb)
+        nb.cells[DRAWS].outputs.append(prints(f"No prediction made. What happened: {happened}.\n"))
+
+    return change
+
+
 def shows(mime, data):
     """The output of a cell that displays this data."""
     return new_output("display_data", {mime: data})
@@ -122,6 +132,9 @@ BREAKAGES = [
     (lint.forbidden_code, append(DRAWS, "@interact\ndef f(x): pass")),
     (lint.sleeps, append(DRAWS, "import time\nwhile True:\n    time.sleep(1)")),
     (lint.subprocesses, append(DRAWS, "subprocess.run(['ls'], check=True)")),
+    (lint.predictions, append(DRAWS, 'practice.predict("one", ..., int)')),
+    (lint.predictions, predicted('["a", "b"]', "'c'")),
+    (lint.predictions, predicted("int", "'c'")),
     (lint.changing_outputs, set_output(prints("<Consumer at 0x7f3a2b1c>"))),
     (lint.changing_outputs, set_output(prints("/tmp/ipykernel_12/3.py"))),
     (lint.changing_outputs, set_output(prints("\x1b[32m/home/ada/kafka\x1b[0m"))),
@@ -143,6 +156,9 @@ BREAKAGES = [
 ]
 
 ALLOWED = [
+    predicted('["a", "b"]', "'b'"),
+    predicted("[True, False]", "False"),
+    predicted("int", "2"),
     append(CLOSES, "[above](#Draw-it) [start](00_start_here.ipynb#Start-here) [web](https://kafka.apache.org)"),
     append(CLOSES, "```text\n<svg> [x](none.ipynb) > [!NOTE]\n```"),
     append(DRAWS, "def slow(record):\n    time.sleep(1)"),
