@@ -6,11 +6,15 @@ python -m tests.soak notebooks/05* notebooks/06* --runs 20 [--busy]
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
+from helpers.broker import stop
 from tests.notebooks.compare import differences
 from tests.notebooks.execute import CellFailed, execute, keep_uncompared_outputs, read
 
@@ -48,6 +52,19 @@ def run_once(path):
 
 
 @contextlib.contextmanager
+def own_brokers():
+    """Brokers in a folder of their own, which end with it: a lab that is open in this checkout goes on."""
+    with (
+        tempfile.TemporaryDirectory(prefix="kafka-course-") as home,
+        mock.patch.dict(os.environ, KAFKA_COURSE_HOME=home),
+    ):
+        try:
+            yield
+        finally:
+            stop(wipe=True)
+
+
+@contextlib.contextmanager
 def busy():
     """Keeps every core busy meanwhile."""
     spinning = [subprocess.Popen(SPIN) for _ in range(os.cpu_count())]
@@ -67,7 +84,8 @@ def main(arguments=None):
     parser.add_argument("--busy", action="store_true", help="keep all cores busy meanwhile")
     parser.add_argument("--versions", nargs="+", default=VERSIONS, help=f"of Kafka, default: {' '.join(VERSIONS)}")
     options = parser.parse_args(arguments)
-    with busy() if options.busy else contextlib.nullcontext():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is started here ends with it
+    with own_brokers(), busy() if options.busy else contextlib.nullcontext():
         flakes = soak(options.notebooks, options.runs, options.versions)
     for (name, version), wrong in flakes.items():
         print(f"{name} on {version}: {options.runs - len(wrong)} of {options.runs} runs ok")
