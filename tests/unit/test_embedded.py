@@ -16,7 +16,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 
-from helpers.broker import LabError, embedded, ports, wire
+from helpers.broker import LabError, embedded, ports, prefetch, wire
 from helpers.lab import wait_until
 
 
@@ -56,6 +56,7 @@ def create(bootstrap, topic, replication=1):
 @pytest.mark.parametrize("version", ["4.0.0", "4.3.1"])
 def test_data_is_kept_through_stop_and_kill(home, monkeypatch, version):
     monkeypatch.setenv("KAFKA_VERSION", version)
+    prefetch()  # make setup has fetched one version
     cluster = embedded.start()
     create(cluster.bootstrap, "kept")
     produce(cluster.bootstrap, "kept", b"one")
