@@ -92,3 +92,8 @@ def lost_or_twice(expected, found):
     foreign = sorted({str(value) for value in found if value not in expected})
     said = {"missing": missing, "more than once": twice, "not asked for": foreign}
     return "; ".join(f"{words}: {listed(values)}" for words, values in said.items() if values)
+
+
+def is_other_form(found, right):
+    """Whether found has the texts of right, a sorted list, but is not that list: a set, a tuple, or unsorted."""
+    return found != right and isinstance(found, list | tuple | set) and sorted(map(str, found)) == right

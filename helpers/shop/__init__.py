@@ -2,6 +2,9 @@
 
 Begin with service.py, the loop of each service; then order.py, the saga; store.py, inbox and outbox; relay.py. The
 services themselves (balance.py, stock.py, ...) say what to do with an event. run.py starts the processes.
+
+What looks at a run: steps.py (the log of each service), story.py, cross_check.py, invariants.py, log_checks.py; what
+disturbs it: faults.py, third_party.py. baseline.py and scaling.py measure.
 """
 
 from .baseline import baseline

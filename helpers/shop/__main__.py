@@ -1,4 +1,7 @@
-"""python -m helpers.shop run --orders 1000 --users 200 --seed 7 | diagram --order o-0001"""
+"""python -m helpers.shop run --orders 1000 --users 200 --seed 7
+
+python -m helpers.shop diagram --order o-0001
+"""
 
 import argparse
 import json
@@ -13,6 +16,8 @@ from filelock import FileLock, Timeout
 from helpers.lab import LabError, broker, open_lab
 
 from . import invariants, log_checks, place_orders, plan, start, story
+
+CANCELLED = "SELECT reason, count(*) AS n FROM orders WHERE status = 'CANCELLED' GROUP BY reason ORDER BY reason"
 
 
 def main(arguments=None):
@@ -52,14 +57,14 @@ def _parser():
     parser = argparse.ArgumentParser(prog="python -m helpers.shop", description="The shop, without a notebook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     served = "a new shop, in which customers charge and order"
-    run = _command(commands, "run", _run, f"{served}; then the invariants are checked")
+    run = _command(commands, "run", _run, f"{served}; then invariants and logs are checked, and the last line is JSON")
     run.add_argument(
         "--wait", action="store_true", help="customers wait for each order's end: the same seed, the same ends"
     )
-    text = f"{served} one after the other; then one order's sequence diagram, as text and as SVG"
+    text = f"{served} one after the other; then the sequence diagram of one of these orders, as text and as SVG"
     diagram = _command(commands, "diagram", _diagram, text)
     diagram.add_argument("--order", default="o-0001", help="its id: o-0001 is the first one of this shop")
-    diagram.add_argument("--svg", type=Path, help="the file to write, ORDER.svg in the current folder if not given")
+    diagram.add_argument("--svg", type=Path, default=argparse.SUPPRESS, help="the file, or else ORDER.svg")
     return parser
 
 
@@ -68,7 +73,7 @@ def _command(commands, name, run, text):
     command = commands.add_parser(
         name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    command.add_argument("--orders", type=_at_least_one, default=20, help="how many")
+    command.add_argument("--orders", type=_at_least_one, default=20, help="how many orders")
     command.add_argument("--users", type=_at_least_one, default=5, help="how many customers")
     command.add_argument("--seed", type=int, default=1, help="the same one gives the same customers, products, amounts")
     command.set_defaults(run=run)
@@ -94,7 +99,7 @@ def _check_order(options):
 
 
 def _drawing(options):
-    return options.svg or Path(f"{options.order}.svg")
+    return getattr(options, "svg", Path(f"{options.order}.svg"))
 
 
 def _run(lab, options):
@@ -131,6 +136,8 @@ def _serve_customers(lab, options, **how):
     seconds = time.monotonic() - began
     checks, found = [invariants(shop), log_checks(shop)], shop.statuses()
     print(*(table.to_string(index=False) for table in checks), sep="\n")
+    for row in shop.sql("order", CANCELLED):
+        print(f"cancelled: {row['n']} orders, {row['reason']}")
     result = {
         "orders": sum(found.values()),
         "completed": found.get("COMPLETED", 0),

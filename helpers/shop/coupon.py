@@ -20,7 +20,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_each ON holding (coupon, user) WHERE state
 
 
 def prepare(db, settings):
-    """Prints the coupons."""
+    """Puts each coupon into the table, with its whole quota."""
     rows = [(coupon, quota, quota) for coupon, (_, quota) in settings.coupons.items()]
     db.executemany("INSERT OR IGNORE INTO coupon VALUES (?, ?, ?)", rows)
 

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from functools import partial
 
 from kafka import TopicPartition
@@ -62,14 +63,19 @@ WITH_OUTBOX = ["order", "coupon", "stock", "balance", "payment", "shipping", "da
 OPEN = ("RUNNING", "CANCELLING")
 CLIENTS = 8  # connections that place orders at the same time
 INSIST = 60  # seconds for which a customer asks again, when there is no answer
+GONE = 20  # seconds until a killed process has to be gone
 
 
 def start(lab, members=(), **settings):
     """Starts the whole shop, on empty topics and databases, and returns it as a Run; one that ran before is killed.
 
     members: more processes of a service, ["balance-2", "balance-3"]. settings: see settings.py. Raises LabError when a
-    process does not come up, and for a crash that cannot happen.
+    process does not come up, for a name that does not exist, and for a crash that cannot happen.
     """
+    _check_names("settings", settings, [field.name for field in fields(Settings)])
+    _check_names("members", [_service_of(member) for member in members], SERVICES)
+    _check_names("without_key", settings.get("without_key", ()), [topic.name for topic in topics.TOPICS])
+    _check_names("retry_topics", settings.get("retry_topics", ()), topics.GROUPS)
     folder = actors.folder()
     chosen = Settings(folder, lab.prefix, **settings)
     for wanted in faults.crashes(chosen):
@@ -79,7 +85,7 @@ def start(lab, members=(), **settings):
         lab.group(group)
 
     def shop(me):
-        (SERVERS | SERVICES)[re.sub(r"-\d+$", "", me.name)](me, settings=chosen)
+        (SERVERS | SERVICES)[_service_of(me.name)](me, settings=chosen)
 
     team = actors.start(lab, shop, members=[*SERVERS, *SERVICES, *members])
     lab.at_close.append(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -87,8 +93,24 @@ def start(lab, members=(), **settings):
     return Run(lab, team, chosen)
 
 
+def _service_of(member):
+    """ "balance-2" is a member of "balance"."""
+    return re.sub(r"-\d+$", "", member)
+
+
+def _check_names(what, names, known):
+    """Raises LabError for a name that does not exist: nothing would happen, and that would look like a result."""
+    if isinstance(names, str):
+        raise LabError(f"{what} is {names!r}, one text.", "", f"shop.start(lab, {what}=({names!r},)), a tuple")
+    for name in names:
+        if name not in known:
+            raise LabError(f"{what}: there is no {name!r}.", f"there are {', '.join(known)}", "shop.start(lab, ...)")
+
+
 def _check_crash(wanted):
     """Raises LabError for a service, a point or a type of event that does not exist: nobody would ever be killed."""
+    if not isinstance(wanted, dict):
+        raise LabError(f"crash is {wanted!r}.", "", 'crash={"service": "balance", "point": "after_db_commit"}')
     if wanted.get("service") == "relay":
         raise LabError("crash: relay is no service.", "it is a thread of each service", "name the service")
     known = {"service": SERVICES, "point": faults.POINTS} | ({"type": events.TYPES} if wanted.get("type") else {})
@@ -151,7 +173,8 @@ class Run:
         Client(self.folder, server).ask("PUT", "/behaviour", {"rules": list(rules)})
 
     def sql(self, service, query, *values):
-        """What a query of a service's database returns, as a list of dicts."""
+        """What a query of a service's database returns, as a list of dicts. LabError for an unknown service."""
+        _check_names("sql", [service], [*SERVERS, *SERVICES])
         with contextlib.closing(sqlite3.connect(f"file:{self.settings.database(service)}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(query, values)]
@@ -194,8 +217,14 @@ class Run:
             if restart:
                 self.team.add(*sorted(self.names - set(self.running())))
             if time.monotonic() > until:
-                raise LabError(f"The shop is not quiet after {deadline} s.", busy, "run.team.output(name) shows errors")
+                raise LabError(f"The shop is not quiet after {deadline} s.", *self._why_busy(busy))
             time.sleep(0.1)
+
+    def _why_busy(self, busy):
+        """Why the shop is not quiet, and what mends it."""
+        if gone := sorted(self.names - set(self.running())):
+            return f"{busy}; not running: {', '.join(gone)}", f"run.restart({gone[0]!r})"
+        return busy, "run.team.output(name) shows errors"
 
     def busy(self):
         """What is still to be done, in words; "" when the shop is quiet.
@@ -251,15 +280,26 @@ class Run:
     def restart(self, member):
         """Waits until a member has been killed, or has crashed, and starts it again; returns when it is ready.
 
-        Raises LabError for a name that never ran.
+        Raises LabError for a name that never ran, and for a member that still runs after GONE seconds.
         """
         known = sorted({process.name for process in self.team.processes})
         if member not in known:
             raise LabError(f"{member} is no process of this shop.", "", f"restart one of {', '.join(known)}")
-        wait_until(lambda: member not in self.running(), f"{member} to be gone")
+        self._wait_until_gone(member)
         self.team.add(member)
         again = self.team.processes[-1]
         wait_until(lambda: member not in self.running() or _ready(again), f"{member} to be ready", 20)
+
+    def _wait_until_gone(self, member):
+        try:
+            wait_until(lambda: member not in self.running(), f"{member} to be gone", GONE)
+        except LabError:
+            gone = ", ".join(sorted(self.names - set(self.running()))) or "nobody"
+            raise LabError(
+                f"{member} still runs: nothing has killed it.",
+                f"not running: {gone}; the crash of this shop: {self.settings.crash or 'none'}",
+                "restart who is not running",
+            ) from None
 
     def running(self):
         """The names of the processes that run."""

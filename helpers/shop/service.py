@@ -159,7 +159,7 @@ class Service:
         """Inbox, change, outbox of one event. One that breaks a rule of the database is parked, alone."""
         try:
             with store.part(self.db):
-                known_as = one.event.get_id() + attempt
+                known_as = one.event.get_id() + attempt  # a copy in a retry topic has the same ce_id
                 if self.settings.inbox and not store.first_time(self.db, self.module.GROUP, known_as):
                     return "refused"
                 for event in self.outcome(handler, one):

@@ -1,7 +1,13 @@
 """What all processes of one run of the shop know: where its files are, what it sells, and which guards are off.
 
-The guards, and what takes each away: inbox=False; without_key=("shop.balance.command",); retry_topics=("balance",);
-outbox=False; commit_first=True. The invariants (invariants.py) tell what breaks then, and name the record.
+A guard that is off breaks nothing by itself. Each needs a fault beside it (faults.py has the moments of a crash); then
+an invariant is red and names the record:
+
+inbox=False                             crash after_db_commit, balance, balance.deduct: I2 and I5
+without_key=("shop.balance.command",)   members=["balance-2"], and many orders of few users: I5
+retry_topics=("balance",)               a trigger forbids an entry of the ledger, until the next one is in: I5
+outbox=False                            crash after_db_commit, order, stock.confirmed: I8 and I9
+commit_first=True                       crash before_db_commit, balance, balance.charge, and a later charge: I5
 """
 
 from dataclasses import dataclass, field

@@ -11,7 +11,7 @@ import pytest
 from helpers import broker
 from helpers.lab import open_lab
 from helpers.practice import chapters, session
-from helpers.practice.chapters import consumers, first, groups
+from helpers.practice.chapters import consumers, first, groups, shop_sequence
 from helpers.practice.exercise import Incorrect, NotAttempted, unindented
 
 numbers = itertools.count()
@@ -99,6 +99,20 @@ def test_an_answer_may_be_mended_without_a_fresh_task(lab_for):
         run(source, namespace)
         kinds.append(session.examine(exercise, lab, [namespace["team"]]).kind)
     assert kinds == ["incorrect", "correct"]
+
+
+def test_a_result_in_place_of_the_function_is_told_so(lab_for):
+    [exercise] = [exercise for exercise in chapters.EXERCISES if exercise.id == "enough-partitions"]
+    found = session.examine(exercise, lab_for(exercise), [4])
+    assert "partitions_needed is 4: hand over the function itself" in found.text(exercise.id)
+
+
+def test_a_command_that_is_written_twice_counts_as_well(lab_for):
+    exercise = shop_sequence.WRITTEN_TWICE
+    crash = ', crash={"service": "order", "point": "after_ack", "type": "payment.pay"}'
+    source = shop_sequence.one_order(crash, after='mine.restart("order")\n    mine.settle(30)')
+    found = outcome(exercise, lab_for(exercise), source)
+    assert (found.kind, "in shop.payment.command" in found.text(exercise.id)) == ("correct", True), found.text("")
 
 
 ALONE, ALL_DONE = 'members=["anna"]', "team.wait(handled=10"

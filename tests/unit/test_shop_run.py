@@ -350,6 +350,36 @@ def test_a_command_that_cannot_end_well_is_refused_before_anything_runs(home, ca
     assert not home.exists()
 
 
+def test_who_is_missing_is_named_and_who_runs_is_not_restarted(lab, monkeypatch):
+    monkeypatch.setattr(shop.run, "GONE", 0.5)
+    run = shop.start(lab, crash={"service": "stock", "point": "after_ack", "type": "stock.reserved"})
+    run.charge("ann", 10_000)
+    run.order("ann", "p-1")
+    wait_until(lambda: "stock" not in run.running(), "the crash")
+    with pytest.raises(LabError, match=r"(?s)not quiet after 0.5 s.*not running: stock.*run.restart\('stock'\)"):
+        run.settle(0.5)
+    with pytest.raises(LabError, match=r"(?s)coupon still runs: nothing has killed it.*not running: stock; the crash"):
+        run.restart("coupon")
+    run.restart("stock")
+    run.settle(30)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"inbx": False}, "settings: there is no 'inbx'"),
+        ({"members": ["balanc-2"]}, "members: there is no 'balanc'"),
+        ({"without_key": ("balance.command",)}, "without_key: there is no 'balance.command'"),
+        ({"without_key": "shop.balance.command"}, "without_key is 'shop.balance.command', one text"),
+        ({"retry_topics": ("balanc",)}, "retry_topics: there is no 'balanc'"),
+        ({"crash": ["balance"]}, "crash is 'balance'"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(lab, settings, words):
+    with pytest.raises(LabError, match=re.escape(words)):
+        shop.start(lab, **settings)
+
+
 def test_a_second_shop_of_the_command_line_is_refused(home, capsys):
     home.mkdir(parents=True)
     with FileLock(home / "shop.lock"):

@@ -6,7 +6,7 @@ from collections import Counter
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from ...observe.ask import ask
-from ..broker_state import ends, listed, lost_or_twice, partition_of, records, send
+from ..broker_state import ends, is_other_form, listed, lost_or_twice, partition_of, records, send
 from ..exercise import Exercise, Incorrect, NotAttempted
 from ..learner import call
 
@@ -106,7 +106,9 @@ def make_wishes(lab):
 def wishes_now(lab, topic):
     """(partitions, retention.ms) as the broker has them."""
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
-    found = ask(lab, lambda admin: admin.describe_configs([resource]))["topic"][topic]["retention.ms"]
+    found = ask(lab, lambda admin: admin.describe_configs([resource], config_filter="all"))["topic"][topic][
+        "retention.ms"
+    ]
     return len(ends(lab, topic)), int(found["value"] if isinstance(found, dict) else found)
 
 
@@ -155,6 +157,7 @@ MEND_DRIFT = Exercise(
     reference=PARTITIONS % 6 + KEEP,
     wrong={
         "made-anew": ('lab.topic("wishes", partitions=6, retention_ms=604_800_000)', "is deleted with its records"),
+        "made-anew-without": ('lab.topic("wishes", partitions=6)', "6 partitions, retention.ms 604800000, 0 records"),
         "partitions-only": (PARTITIONS % 6, "lab.admin.alter_configs"),
         "days-only": (KEEP, "lab.admin.create_partitions"),
         "six-more": (PARTITIONS % 9 + KEEP, "cannot be taken away"),
@@ -202,12 +205,20 @@ def check_replayed(lab):
         )
     if found["key"].isna().any():
         raise Incorrect("a record without key", "the key it had", "without its key it goes to any partition")
+    if other := sorted(contents(found) - contents(dead)):
+        seen = "{} with key {!r} and value {!r}".format(*other[0])
+        raise Incorrect(seen, "key and value as in the DLQ", "send record.value and record.key as they are")
     names = Counter(name for headers in found["headers"] for name in dict(headers))
     if more := sorted(set(names) & {"attempt", "error"}):
         raise Incorrect(f"the headers {listed(more)} are still there", "a first attempt", "keep only the ce_ headers")
     if any(partition_of(row.key, 6) != row.partition for row in found.itertuples()):
         raise Incorrect("a record in another partition", "where its key belongs", "leave the partition to the key")
     return f"{len(found)} records are back, each once, in the partition of its key, as a first attempt"
+
+
+def contents(found):
+    """{(ce_id, key, value)} of records that have all three."""
+    return {(str(dict(row.headers)["ce_id"]), row.key, row.value) for row in found.itertuples()}
 
 
 REPLAY = """
@@ -235,9 +246,10 @@ REPLAY_DLQ = Exercise(
     chapter="design",
     text="""
         **Replay the dead letters.** `topic` is a DLQ with six records; the carrier works again. A colleague has begun
-        to send them back to the topic that the header `original-topic` names (`lab.name` puts the chapter's prefix in
-        front), and was called away. Go on where she stopped, so that each of the six is there once: with its key, its
-        value and its `ce_id`, and as a first attempt, without the headers `attempt` and `error`.
+        to send them back to where they came from, and was called away. Go on where she stopped, so that each of the
+        six is there once: with its key, its value and its `ce_id`, and as a first attempt, without the headers
+        `attempt` and `error`. Send to `lab.name(...)` of what the header `original-topic` says: without the chapter's
+        prefix there is no such topic, and a producer looks a minute for it.
     """,
     prepare=make_dead,
     check=check_replayed,
@@ -254,6 +266,8 @@ REPLAY_DLQ = Exercise(
         "everything": (replaying(which="True"), "more than once: order-1, order-4"),
         "the-first": (replaying(which='record.key == b"o-0001"'), "missing: order-"),
         "one-partition": (replaying(what="record.value, record.key, partition=0"), "leave the partition to the key"),
+        "another-value": (replaying(what='b"WRONG", record.key'), "order-0 with key 'o-0001' and value 'WRONG'"),
+        "one-key": (replaying(what='record.value, b"k"'), "order-0 with key 'k' and value 'ship it'"),
         "to-the-dlq": (replaying(target="topic"), "the DLQ has 10 records"),
     },
 )
@@ -269,7 +283,7 @@ LOOKS = [
     (["shipping 7 5", "shipping 10 5", "shipping 10 5"], [], "its offset moved before the second look"),
     (["balance 10 0", "balance 10 5", "balance 10 5"], [], "at the first look it had nothing to read"),
     (["", "new 0 5", "new 0 5"], [], "it is not in the first look: a new group has to be looked at as often as others"),
-    (["b 1 1, a 2 2", "b 1 1, a 2 2", "b 1 1, a 2 2"], ["a", "b"], "sorted by name"),
+    (["b 1 1, a 2 2", "b 1 1, a 2 2", "b 1 1, a 2 2"], ["a", "b"], "both read nothing"),
 ]
 
 
@@ -283,6 +297,8 @@ def check_stuck(lab, stuck_in_all):
     for texts, right, why in LOOKS:
         looks = [as_look(text) for text in texts]
         found = call(stuck_in_all, looks)
+        if is_other_form(found, right):
+            raise Incorrect(f"stuck_in_all({looks}) is {found!r}", f"{right}", "the groups are right: a sorted list")
         if found != right:
             raise Incorrect(f"stuck_in_all({looks}) is {found!r}", f"{right}", why)
     return f"right for {len(LOOKS)} series of looks"
@@ -339,7 +355,8 @@ STUCK = Exercise(
             """,
             "it is not in the first look",
         ),
-        "unsorted": (stuck_if(f"{LAG} and {STILL}", groups="looks[0]"), "sorted by name"),
+        "unsorted": (stuck_if(f"{LAG} and {STILL}", groups="looks[0]"), "the groups are right: a sorted list"),
+        "a-set": ("def stuck_in_all(looks):\n    return set(looks[0])", "is {'balance'}"),
     },
 )
 

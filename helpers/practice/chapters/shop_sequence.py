@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ...observe.ask import ask
-from ..broker_state import listed, records, send
+from ..broker_state import is_other_form, listed, records, send
 from ..exercise import Exercise, Incorrect
 from ..learner import call
 
@@ -86,12 +86,11 @@ MONEY_BACK = Exercise(
 
 # ---- written-twice -------------------------------------------------------------------------------------------------
 
-OUTBOX_TOPICS = [f"shop.{name}" for name in ("saga.reply", "user.balance", "order.event", "balance.command")]
-
 
 def check_written_twice(lab, mine):
     needs_shop(mine)
-    twice = [one for name in OUTBOX_TOPICS for one in more_than_once(lab, name)]
+    sold = lab.name("shop.product.sold")  # not from a relay: what was aborted stands there a second time
+    twice = [one for name in shop_topics(lab) if name != sold for one in more_than_once(lab, name)]
     if not twice:
         raise Incorrect("no ce_id is twice in a topic", "one that is", advice_on_writing(mine.settings.crash))
     if found := mine.sql("balance", "SELECT ce_id FROM ledger GROUP BY ce_id HAVING count(*) > 1"):
@@ -102,10 +101,16 @@ def check_written_twice(lab, mine):
     return f"{twice[0]} is there twice, its effect once, and every order is COMPLETED"
 
 
+def shop_topics(lab):
+    """The full names of the topics of commands, replies and events, if a shop has run in this lab."""
+    return sorted(name for name in ask(lab, lambda admin: admin.list_topics()) if name.startswith(lab.name("shop.")))
+
+
 def more_than_once(lab, name):
     """ "deducted.v1 (balance-2)" for each event that stands more than once in a topic of the shop."""
-    found = Counter((one["ce_type"], one["ce_id"]) for one in records(lab, lab.name(name))["headers"] if "ce_id" in one)
-    return [f"{kind.removeprefix('shop.')} ({ce_id}) in {name}" for (kind, ce_id), n in found.items() if n > 1]
+    found = Counter((one["ce_type"], one["ce_id"]) for one in records(lab, name)["headers"] if "ce_id" in one)
+    topic = name.removeprefix(lab.prefix)
+    return [f"{kind.removeprefix('shop.')} ({ce_id}) in {topic}" for (kind, ce_id), n in found.items() if n > 1]
 
 
 def advice_on_writing(crash):
@@ -192,8 +197,7 @@ MOST_ORDERS = 20
 
 def headers_of_shop(lab):
     """The headers of the shop's records, if it has run in this lab, and the ids of the orders' last events."""
-    names = [name for name in ask(lab, lambda admin: admin.list_topics()) if name.startswith(lab.name("shop."))]
-    found = [one for name in sorted(names) for one in records(lab, name)["headers"] if "ce_id" in one]
+    found = [one for name in shop_topics(lab) for one in records(lab, name)["headers"] if "ce_id" in one]
     return found, [one["ce_id"] for one in found if one["ce_type"].startswith(("shop.order.comp", "shop.order.canc"))]
 
 
@@ -278,6 +282,7 @@ LEDGERS = [
     ([("ann", "order-9"), ("ann", "order-10")], [], "9 comes before 10: compare numbers, not texts"),
     ([("ann", "order-5"), ("ben", "order-2"), ("ann", "order-6")], [], "different users may overtake each other"),
     ([("ann", "order-5"), ("ben", "order-2"), ("ann", "order-4")], ["ann"], "ben's entry stands between ann's two"),
+    ([("ann", "order-3"), ("ann", "order-2"), ("ann", "order-1")], ["ann"], "each user once"),
     ([("ann", "order-3"), ("ann", "order-3")], ["ann"], "the same command twice is a break too"),
     ([("cho", "order-2"), ("ann", "order-8"), ("cho", "order-1"), ("ann", "order-7")], ["ann", "cho"], "sorted"),
 ]
@@ -286,6 +291,8 @@ LEDGERS = [
 def check_overtaken(lab, overtaken):
     for ledger, right, why in LEDGERS:
         found = call(overtaken, list(ledger))
+        if is_other_form(found, right):
+            raise Incorrect(f"overtaken({ledger}) is {found!r}", f"{right}", "the users are right: a sorted list")
         if found != right:
             raise Incorrect(f"overtaken({ledger}) is {found!r}", f"{right}", why)
     return f"right for {len(LEDGERS)} ledgers"
@@ -330,7 +337,8 @@ OVERTAKEN = Exercise(
         "as-text": (checker("ce_id"), "compare numbers, not texts"),
         "one-line-for-all": (checker(key='"all"'), "different users may overtake each other"),
         "twice-is-fine": (checker(broken="<"), "the same command twice"),
-        "a-set": (checker(end="return users"), "all in order"),
+        "a-set": (checker(end="return users"), "the users are right: a sorted list"),
+        "once-each-break": (checker().replace("set()", "[]").replace(".add(", ".append("), "each user once"),
     },
 )
 
