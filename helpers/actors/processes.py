@@ -18,6 +18,7 @@ DEADLINE = 20  # seconds, for a condition: a client's heartbeat is every 3 s, an
 ENDING = 4  # seconds, for a member that was asked to end
 MOST_SHOWN = 20  # lines that members printed, each time
 LONGER = "wait(..., deadline=60) waits longer; output(name) has what a member printed"
+ALL_GONE = "output(name) shows what a member has printed or raised: mend it, and run the cell again"
 UNLOGGED = "read with `for record in me.records(consumer)`: a plain loop over the consumer logs nothing to wait for"
 COLUMNS = ["t", "member", "event", "topic", "partitions", "offset"]
 
@@ -147,7 +148,7 @@ class Actors:
                 raise LabError(
                     f"{f'Waited {deadline} s' if running else 'Nobody is left to wait for'}: {missing}.",
                     "; ".join([*(process.state() for process in self.processes), *coordinator]),
-                    UNLOGGED if members and not self.count("joining") else LONGER,
+                    ALL_GONE if not running else UNLOGGED if members and not self.count("joining") else LONGER,
                 )
             time.sleep(0.02)
 

@@ -14,7 +14,7 @@ from tests.notebooks.execute import NOTEBOOKS, file_text, notebook_paths, read
 
 ROOT = NOTEBOOKS.parent
 README, START, MEASURED = ROOT / "README.md", NOTEBOOKS / "00_start_here.ipynb", ROOT / "bench" / "results.json"
-HEADER = "| notebook | after it you can | time | it runs in |\n|---|---|---|---|"
+HEADER = "| notebook | after it you can | time | all cells run in |\n|---|---|---|---|"
 ROW = re.compile(r"^\| \[[^\]]+\]\((?:notebooks/)?(?P<file>\d\d_\w+\.ipynb)\) \|(?P<purpose>[^|]+)\|.*$", re.MULTILINE)
 
 

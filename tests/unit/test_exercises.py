@@ -11,7 +11,8 @@ import pytest
 from helpers import broker
 from helpers.lab import open_lab
 from helpers.practice import chapters, session
-from helpers.practice.chapters import consumers, first, groups, shop_sequence
+from helpers.practice.broker_state import send
+from helpers.practice.chapters import consumers, first, groups, partitions, shop_sequence
 from helpers.practice.exercise import Incorrect, NotAttempted, unindented
 
 numbers = itertools.count()
@@ -115,6 +116,14 @@ def test_a_command_that_is_written_twice_counts_as_well(lab_for):
     assert (found.kind, "in shop.payment.command" in found.text(exercise.id)) == ("correct", True), found.text("")
 
 
+def test_partitions_a_record_of_an_old_producer_may_be_followed_by_a_newer_one(lab_for):
+    exercise = partitions.ADD_PARTITION
+    lab = lab_for(exercise)
+    first_try = outcome(exercise, lab, exercise.wrong["an-old-producer"][0])
+    send(lab, lab.name("members"), [{"key": b"dan", "value": b"moved"}])
+    assert [first_try.kind, session.examine(exercise, lab, []).kind] == ["incorrect", "correct"]
+
+
 ALONE, ALL_DONE = 'members=["anna"]', "team.wait(handled=10"
 MOVES = {
     "kill -9, and a new member": (ALL_DONE, 'team.wait(killed=1, deadline=20); team.add("ben"); team.wait(handled=9'),
@@ -131,6 +140,11 @@ def test_groups_keep_order_survives_that_partitions_move(move, lab_for):
     assert MOVES[move][0] in source
     found = outcome(groups.KEEP_ORDER, lab, source.replace(*MOVES[move]))
     assert found.kind == "correct", found.text("keep-order")
+
+
+def test_groups_take_over_may_be_checked_at_once(lab_for):
+    found = outcome(groups.TAKE_OVER, lab_for(groups.TAKE_OVER), groups.guards('team.kill("ben")'))
+    assert found.kind == "correct", found.text("take-over")
 
 
 def test_groups_one_idle_may_be_checked_at_once(lab_for):
@@ -150,7 +164,9 @@ def test_groups_a_group_without_the_chapters_name_is_seen(lab_for):
 
 
 @pytest.mark.parametrize(
-    ("exercise", "name"), [(first.READ_AGAIN, "billing"), (consumers.COMMIT_THREE, "three")], ids=["billing", "three"]
+    ("exercise", "name"),
+    [(first.READ_AGAIN, "billing"), (consumers.COMMIT_THREE, "three"), (groups.BACK_IN_TIME, "auditors")],
+    ids=["billing", "three", "auditors"],
 )
 def test_a_group_without_the_chapters_name_that_has_committed_is_seen(exercise, name, lab_for):
     lab = lab_for(exercise)

@@ -60,16 +60,16 @@ COMMIT_THREE = Exercise(
     prepare=make_five,
     check=check_commit_three,
     hints=[
-        "With enable_auto_commit=False nothing is committed behind your back.",
-        "consumer.assign([TopicPartition(topic, 0)]) reads that partition alone, and still commits for the group.",
+        "With enable_auto_commit=False nothing is committed behind your back; without it, close() commits as well.",
+        "consumer.assign([TopicPartition(topic, 0)]) reads that partition alone, and still commits for the group. With "
+        "consumer_timeout_ms=5000 a loop ends that waits for a record which is not there.",
         "commit() without arguments commits the position, which is the offset after the record just read.",
     ],
     reference="""
         from kafka import KafkaConsumer, TopicPartition
 
-        consumer = KafkaConsumer(
-            group_id=lab.name("three"), enable_auto_commit=False, auto_offset_reset="earliest", **lab.client
-        )
+        settings = {"enable_auto_commit": False, "auto_offset_reset": "earliest", "consumer_timeout_ms": 5000}
+        consumer = KafkaConsumer(group_id=lab.name("three"), **settings, **lab.client)
         consumer.assign([TopicPartition(topic, 0)])
         for record in consumer:
             if record.offset == 2:
@@ -331,7 +331,11 @@ def check_since(lab, since):
                 if minute == 4
                 else "offsets_for_times takes a time for each partition and gives the offset to seek to",
             )
-        if missing := sorted(set(expected) - set(found)):
+        missing = sorted(set(expected) - set(found))
+        if missing and {one for one in expected if one.endswith(f"-{minute}")} <= set(found):
+            advice = "you began at the right places, and ended too early: a loop over the consumer goes to the end"
+            raise Incorrect(f"for minute {minute}, not there: {listed(missing)}", listed(expected), advice)
+        if missing:
             raise Incorrect(
                 f"for minute {minute}, not there: {listed(missing)}",
                 listed(expected),
@@ -412,6 +416,23 @@ SINCE = Exercise(
             """,
             "for minute 2, not there: 1-2, 1-3",
         ),
+        "too-few": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+                found = consumer.offsets_for_times(dict.fromkeys(places, milliseconds))
+                found = {place: one.offset for place, one in found.items() if one}
+                consumer.assign(list(found))
+                values = []
+                for place, offset in found.items():
+                    consumer.seek(place, offset)
+                for record in consumer:
+                    values.append(record.value.decode())
+                return [value for value in values if value.endswith(("-2", "-4"))]
+            """,
+            "and ended too early",
+        ),
         "later-only": (
             """
             from kafka import TopicPartition
@@ -481,7 +502,14 @@ def check_lag_zero(lab, handled):
         raise NotAttempted(f"the group {lab.name('clerks')} has a lag of {lag}, and handled is empty{other}")
     handled = [value.decode() if isinstance(value, bytes) else str(value) for value in handled]
     again = 'Begin afresh with practice.task("lag-zero", lab) and handled = []'
+    if lag == len(end) and all(end[number] - now.get(number, 0) == 1 for number in end):
+        raise Incorrect(
+            f"a lag of 1 in each partition: committed is {now}",
+            "a lag of 0 in both partitions",
+            f"a committed offset is the one to read next: record.offset + 1. {again}",
+        )
     if lag:
+        again = without_prefix(lab, topic, "clerks").removeprefix("; ") or again
         raise Incorrect(
             f"{len(handled)} records handled, and a lag of {lag}",
             "a lag of 0 in both partitions",
@@ -576,6 +604,21 @@ LAG_ZERO = Exercise(
             lab.admin.reset_group_offsets(lab.name("clerks"), dict.fromkeys(places, OffsetSpec.LATEST))
             """,
             "handled a second time: 0-0, 0-1, 0-2, 0-3",
+        ),
+        "its-own-offset": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            from kafka.structs import OffsetAndMetadata
+            handled = []
+            settings = {"enable_auto_commit": False, "consumer_timeout_ms": 2000, **lab.client}
+            consumer = KafkaConsumer(topic, group_id=lab.name("clerks"), **settings)
+            for record in consumer:
+                handled.append(record.value)
+                place = TopicPartition(topic, record.partition)
+                consumer.commit({place: OffsetAndMetadata(record.offset, "", -1)})
+            consumer.close()
+            """,
+            "a lag of 1 in each partition",
         ),
         "a-number": ("handled = 16", "a list of the values"),
     },

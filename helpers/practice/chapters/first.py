@@ -21,7 +21,7 @@ def make_orders(lab):
 def check_own_name(lab):
     found = records(lab, lab.name("me"))
     if found.empty:
-        raise NotAttempted("the topic has no records")
+        raise NotAttempted(f"the topic {lab.name('me')} has no records: its full name is in the variable topic")
     value = found["value"].iloc[-1]
     expected = "a record whose value is your name, as text"
     if not value:
@@ -123,7 +123,8 @@ def check_read_again(lab):
     if all(now.get(number) == offset for number, offset in end.items() if offset):
         raise NotAttempted(
             f"the committed offsets of {group} are the end offsets: nothing is left for it (a reset without "
-            "--execute is only a rehearsal; a seek moves one consumer, not what the group has committed)"
+            "--execute is only a rehearsal; a seek moves one consumer, not what the group has committed; "
+            "auto_offset_reset counts only for a group that has committed nothing)"
             + without_prefix(lab, topic, "billing")
         )
     ahead = {number: offset for number, offset in now.items() if offset > 0}
@@ -204,14 +205,20 @@ def check_empty_partition(lab):
     if new.empty:
         raise NotAttempted(f"only the orders of ada, ben and cho; empty: partition {', '.join(map(str, empty))}")
     if new["key"].isna().any():
-        raise Incorrect("an order without a key", "orders with a user as key", "send(topic, key=user.encode(), ...)")
+        raise Incorrect(
+            "an order without a key",
+            "orders with a user as key",
+            "send(topic, key=user.encode(), ...). A log forgets nothing: begin afresh with "
+            'topic = practice.task("empty-partition", lab)',
+        )
     for row in new.itertuples():
         if partition_of(row.key, partitions) != row.partition:
             raise Incorrect(
                 f"the order of {row.key} is in partition {row.partition}, and its key says "
                 f"{partition_of(row.key, partitions)}",
                 "a key that leads there by itself",
-                "leave partition= out, and look for another name",
+                "leave partition= out, and look for another name. A log forgets nothing: begin afresh with "
+                'topic = practice.task("empty-partition", lab)',
             )
     if empty:
         went = ", ".join(f"{row.key} to {row.partition}" for row in new.drop_duplicates("key").itertuples())
@@ -229,7 +236,8 @@ EMPTY_PARTITION = Exercise(
     chapter="hello",
     text="""
         **The empty partition.** `orders` has three partitions, and the orders of ada, ben and cho fill two of them.
-        Find a user whose orders go to the third, and send one. The key alone decides: do not name the partition.
+        Find a user whose orders go to the third, and send one (those that you try in between may stay). The key alone
+        decides: do not name the partition.
     """,
     prepare=make_orders,
     check=check_empty_partition,

@@ -22,7 +22,18 @@ def check_same_key(lab):
     if found["key"].isna().any():
         raise Incorrect("records without a key", "the user as key", f"send(topic, key=..., value=...). {again}")
     if wrong := lost_or_twice([value for _, value in STEPS], found["value"]):
-        raise Incorrect(wrong, "the 12 values, once each", again)
+        raise Incorrect(
+            wrong,
+            "the 12 values, once each",
+            f"the second of each pair is the value. {again}",
+        )
+    shared = found.groupby("key")["value"].agg(lambda values: len({value[:3] for value in values}))
+    if shared.max() > 1:
+        raise Incorrect(
+            f"{shared.max()} users have the key {shared.idxmax()!r}",
+            "the user as key",
+            f"one key for all is one partition for all, and the others stay empty. {again}",
+        )
     for user in ("ada", "ben", "cho"):
         theirs = found[found["value"].str.startswith(user)]
         used = sorted(set(theirs["partition"]))
@@ -108,6 +119,17 @@ SAME_KEY = Exercise(
             """,
             "ada's records are in partitions",
         ),
+        "one-key": (
+            """
+            from kafka import KafkaProducer
+            steps = [(user, f"{user}-{number}") for number in range(4) for user in ("ada", "ben", "cho")]
+            producer = KafkaProducer(**lab.client)
+            for user, value in steps:
+                producer.send(topic, key=b"steps", value=value.encode())
+            producer.close()
+            """,
+            "3 users have the key 'steps'",
+        ),
         "backwards": (
             """
             from kafka import KafkaProducer
@@ -147,6 +169,8 @@ def check_hot_key(lab, key_for):
         raise Incorrect(
             f"key_for returned {wrong[0]!r}", "bytes", 'a text becomes bytes with .encode(): f"...".encode()'
         )
+    if foreign := [key for key, (shop, _, _) in zip(keys, VISITS, strict=True) if not key.startswith(shop.encode())]:
+        raise Incorrect(f"a key is {foreign[0]!r}", "keys that begin with the shop's name", 'f"{shop}-...".encode()')
     if "hash" in key_for.__code__.co_names:
         raise Incorrect(
             "it calls Python's hash()",
@@ -170,8 +194,6 @@ def check_hot_key(lab, key_for):
             "at least 3, and none with more than 75%",
             "put a bucket into the key, shop-0, shop-1 and so on; if keys collide, try another number of buckets",
         )
-    if found.groupby("key")["shop"].nunique().max() > 1:
-        raise Incorrect("one key serves two shops", "keys that tell the shop", "begin the key with the shop's name")
     most = found.groupby("shop")["key"].nunique().max()
     if most > MOST_KEYS:
         raise Incorrect(
@@ -232,7 +254,7 @@ HOT_KEY = Exercise(
             def key_for(shop, user):
                 return user.encode()
             """,
-            "one key serves two shops",
+            "keys that begin with the shop's name",
         ),
         "a-key-each": (
             """
@@ -358,14 +380,16 @@ def check_add_partition(lab):
             "send something new for users that are there already",
         )
     if new["key"].isna().any():
-        raise Incorrect("a new record without a key", "the user as key", "send(topic, key=..., value=...)")
-    for row in new.itertuples():
+        again = 'A log forgets nothing: begin afresh with practice.task("add-partition", lab)'
+        raise Incorrect("a new record without a key", "the user as key", f"send(topic, key=..., value=...). {again}")
+    for row in new.sort_values("timestamp").drop_duplicates("key", keep="last").itertuples():
         if partition_of(row.key, 4) != row.partition:
+            old = "your producer is older than the partition, and counts 3: use a new one, and send again"
             raise Incorrect(
-                f"the new record of {row.key} is in partition {row.partition}, and its key says "
+                f"the newest record of {row.key} is in partition {row.partition}, and its key says "
                 f"{partition_of(row.key, 4)} of 4",
                 "the key alone decides, with a producer that knows of all 4",
-                "leave partition= out, and use a new producer",
+                old if partition_of(row.key, 3) == row.partition else "leave partition= out, and send again",
             )
     where = found.groupby("key")["partition"].agg(lambda numbers: sorted(set(numbers)))
     split = where[where.map(len) > 1]
@@ -432,7 +456,17 @@ ADD_PARTITION = Exercise(
             producer.send(topic, key=b"ada", value=b"moved", partition=3)
             producer.close()
             """,
-            "the new record of ada is in partition 3, and its key says 1 of 4",
+            "the newest record of ada is in partition 3, and its key says 1 of 4",
+        ),
+        "an-old-producer": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, key=b"dan", value=b"moved", partition=0).get(timeout=10)
+            lab.admin.create_partitions({topic: 4})
+            producer.close()
+            """,
+            "your producer is older than the partition",
         ),
         "no-key": (
             """

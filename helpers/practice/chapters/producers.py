@@ -127,6 +127,12 @@ def check_headers(lab):
         ) from None
     if value == {**ORDER, "price": str(ORDER["price"])}:
         raise Incorrect("the price is a text", "a number", '{"item": "tea", "price": 3}: no quotes around the 3')
+    if not isinstance(value, dict):
+        raise Incorrect(
+            f"the last value is a JSON {type(value).__name__}, {value!r}",
+            "an object",
+            "json.dumps(order), without str()",
+        )
     if value != ORDER:
         raise Incorrect(
             f"the last value holds {value}", f"{ORDER} and nothing else", "what is not order goes elsewhere"
@@ -197,6 +203,16 @@ HEADERS = Exercise(
             producer.close()
             """,
             "what is not order goes elsewhere",
+        ),
+        "a-text-in-a-text": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            value = b'"tea, 3"'
+            producer.send(topic, key=b"ada", value=value, headers=[("trace", b"t-1")])
+            producer.close()
+            """,
+            "is a JSON str",
         ),
         "capital": (
             """
@@ -427,8 +443,8 @@ COMPRESSED = Exercise(
     """,
     prepare=lambda lab: lab.topic("compressed"),
     start="""
-        note = "please wrap it as a present"
-        values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+        wish = "please wrap it as a present"
+        values = [f'{{"order": {number}, "item": "tea", "note": "{wish}"}}' for number in range(300)]
     """,
     check=check_compressed,
     hints=[
@@ -439,8 +455,8 @@ COMPRESSED = Exercise(
     reference="""
         from kafka import KafkaProducer
 
-        note = "please wrap it as a present"
-        values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+        wish = "please wrap it as a present"
+        values = [f'{{"order": {number}, "item": "tea", "note": "{wish}"}}' for number in range(300)]
         producer = KafkaProducer(compression_type="lz4", linger_ms=50, **lab.client)
         for value in values:
             producer.send(topic, value=value.encode())
@@ -450,8 +466,8 @@ COMPRESSED = Exercise(
         "plain": (
             """
             from kafka import KafkaProducer
-            note = "please wrap it as a present"
-            values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+            wish = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{wish}"}}' for number in range(300)]
             producer = KafkaProducer(linger_ms=50, **lab.client)
             for value in values:
                 producer.send(topic, value=value.encode())
@@ -462,8 +478,8 @@ COMPRESSED = Exercise(
         "run-twice": (
             """
             from kafka import KafkaProducer
-            note = "please wrap it as a present"
-            values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+            wish = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{wish}"}}' for number in range(300)]
             producer = KafkaProducer(compression_type="lz4", linger_ms=50, **lab.client)
             for value in values * 2:
                 producer.send(topic, value=value.encode())
@@ -474,8 +490,8 @@ COMPRESSED = Exercise(
         "batches-of-one": (
             """
             from kafka import KafkaProducer
-            note = "please wrap it as a present"
-            values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+            wish = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{wish}"}}' for number in range(300)]
             producer = KafkaProducer(compression_type="lz4", **lab.client)
             for value in values:
                 producer.send(topic, value=value.encode()).get(timeout=10)
@@ -487,8 +503,8 @@ COMPRESSED = Exercise(
             """
             import gzip
             from kafka import KafkaProducer
-            note = "please wrap it as a present"
-            values = [f'{{"order": {number}, "item": "tea", "note": "{note}"}}' for number in range(300)]
+            wish = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{wish}"}}' for number in range(300)]
             producer = KafkaProducer(linger_ms=50, **lab.client)
             producer.send(topic, value=gzip.compress("".join(values).encode()))
             producer.close()
@@ -563,18 +579,19 @@ def bury_producers():
         sys.unraisablehook = before
 
 
-def check_no_loss(lab, send_all):
+def check_no_loss(lab, pay_all):
     topic = lab.topic(f"payments-{next(attempts)}", partitions=3)  # a producer left behind sends on, into the old one
     outage, client = Outage(lab), {**lab.client, "reconnect_backoff_max_ms": 500}
     try:
-        call(send_all, client, topic, payments(outage), seconds=30)
+        call(pay_all, client, topic, payments(outage), seconds=30)
     except CodeRaised as raised:
         if not isinstance(raised.error, OutOfTime):
             raise
         raise Incorrect(
             "after 30 s your function had not returned",
             "a return soon after the broker is back",
-            "keep the default delivery_timeout_ms: an idempotent producer with an expired record never sends again",
+            "keep the default delivery_timeout_ms: an idempotent producer with an expired record never sends again "
+            "(on a busy computer, run the check once more)",
         ) from raised
     finally:
         too_early = outage.end()
@@ -590,7 +607,8 @@ def check_no_loss(lab, send_all):
         raise Incorrect(
             wrong,
             "all 30 payments, once each",
-            "the producer retries by itself until delivery_timeout_ms: give it time, and do not send again on your own",
+            "the defaults retry until delivery_timeout_ms: give them time, do not send again on your own. With acks=0 "
+            "nobody answers, and nothing is sent again",
         )
     for user, theirs in found.groupby("key"):
         if list(theirs["value"]) != [value for owner, value in PAYMENTS if owner == user]:
@@ -609,14 +627,14 @@ NO_LOSS = Exercise(
     id="no-loss",
     chapter="producers",
     text="""
-        **Nothing lost.** Write `send_all(client, topic, payments)`. `client` holds the settings of every client, as
+        **Nothing lost.** Write `pay_all(client, topic, payments)`. `client` holds the settings of every client, as
         `lab.client` does, and `payments` hands out pairs of user and value, both bytes. Make a producer, send each
         payment with its user as key, and return when every one is confirmed. Half-way the check kills the broker
         and starts it again. No payment may be lost, doubled, or behind a later one of the same user.
     """,
-    answers=["send_all"],
+    answers=["pay_all"],
     start="""
-        def send_all(client, topic, payments):
+        def pay_all(client, topic, payments):
             ...  # your code
     """,
     check=check_no_loss,
@@ -629,7 +647,7 @@ NO_LOSS = Exercise(
         from kafka import KafkaProducer
 
 
-        def send_all(client, topic, payments):
+        def pay_all(client, topic, payments):
             producer = KafkaProducer(acks="all", enable_idempotence=True, **client)
             sent = [producer.send(topic, key=user, value=value) for user, value in payments]
             producer.flush()
@@ -641,7 +659,7 @@ NO_LOSS = Exercise(
         "no-wait": (
             """
             from kafka import KafkaProducer
-            def send_all(client, topic, payments):
+            def pay_all(client, topic, payments):
                 producer = KafkaProducer(**client)
                 for user, value in payments:
                     producer.send(topic, key=user, value=value)
@@ -652,7 +670,7 @@ NO_LOSS = Exercise(
             """
             from kafka import KafkaProducer
             from kafka.errors import KafkaError
-            def send_all(client, topic, payments):
+            def pay_all(client, topic, payments):
                 producer = KafkaProducer(request_timeout_ms=200, delivery_timeout_ms=300, **client)
                 for user, value in payments:
                     try:
@@ -667,7 +685,7 @@ NO_LOSS = Exercise(
             """
             from kafka import KafkaProducer
             from kafka.errors import KafkaTimeoutError
-            def send_all(client, topic, payments):
+            def pay_all(client, topic, payments):
                 producer = KafkaProducer(**client)
                 for user, value in payments:
                     try:
@@ -682,7 +700,7 @@ NO_LOSS = Exercise(
             """
             from kafka import KafkaProducer
             from kafka.errors import KafkaError
-            def send_all(client, topic, payments):
+            def pay_all(client, topic, payments):
                 producer = KafkaProducer(request_timeout_ms=200, delivery_timeout_ms=300, **client)
                 failed = []
                 for user, value in payments:

@@ -251,7 +251,7 @@ def check_hand_over(lab, team):
         )
     send(lab, topic, [{"partition": n, "value": b"sale"} for n in range(TOPIC_OF_FOUR)])
     becomes(lambda: there.items() <= set(handled(team)))
-    judge_hand_over(team, total + TOPIC_OF_FOUR)
+    judge_hand_over(team, total + TOPIC_OF_FOUR, there)
     return "ben went on where ann had stopped: nothing was lost or repeated"
 
 
@@ -271,8 +271,11 @@ def handled(team):
     return list(zip(done.partitions.str[0], done.offset, strict=True))
 
 
-def judge_hand_over(team, total):
-    """Raises Incorrect for what was lost or repeated, and for more commits than are needed."""
+def judge_hand_over(team, total, there):
+    """Raises Incorrect for what was lost or repeated, and for more commits than are needed.
+
+    there: {partition: the end when ben joined}.
+    """
     places, told = handled(team), team.timeline()
     again, lost = len(places) - len(set(places)), total - len(set(places))
     commits = told[(told.event == "committed") & (told.member == "ann")]
@@ -281,8 +284,12 @@ def judge_hand_over(team, total):
     if again:
         kept = sorted({partition for partitions in commits.partitions for partition in partitions})
         what = f"ann committed partitions {kept}" if kept else "ann committed nothing"
+        seen = f"{again} records were handled twice; {what}"
+        repeated = {place for place in places if places.count(place) > 1}
+        if kept and all(offset == there[partition] - 1 for partition, offset in repeated):
+            raise Incorrect(seen, "each record once", "a committed offset is the one to read next: record.offset + 1")
         raise Incorrect(
-            f"{again} records were handled twice; {what}",
+            seen,
             "each record once",
             "under cooperative-sticky commit the offsets of the partitions that you are called with"
             if kept
@@ -367,6 +374,7 @@ HAND_OVER = Exercise(
             ),
             "the group's assignor is range",
         ),
+        "its-own-offset": (listening(EXACT).replace("record.offset + 1", "record.offset"), "the one to read next"),
         "not-async": (listening("self.consumer.commit(dict(self.done))"), "ann crashed"),
     },
 )
