@@ -15,8 +15,8 @@ def predict(id, guess, form):
         if id not in _guesses:
             print("No prediction made. Put yours into the cell, and run it before the next one.")
     elif id in _guesses:
-        if not _same(_guesses[id], guess):
-            print(f"Your prediction stays {_guesses[id]!r}: it was the first.")
+        first = ": it was the first" if not _same(_guesses[id], guess) else ""
+        print(f"Your prediction stays {_guesses[id]!r}{first}.")
     elif id in _revealed:
         print("The run has already shown it. After a restart of the kernel you can predict again.")
     elif not fits(guess, form):

@@ -52,7 +52,7 @@ def test_the_first_guess_stays(said):
     practice.predict("same-key", "b", ["a", "b"])
     assert said() == "same-key: you predict 'b'. Now run it."
     practice.predict("same-key", " B ", ["a", "b"])
-    assert said() == ""
+    assert said() == "Your prediction stays 'b'."
     practice.predict("same-key", "a", ["a", "b"])
     assert said() == "Your prediction stays 'b': it was the first."
     practice.reveal("same-key", "b")
