@@ -84,7 +84,6 @@ def main(arguments=None):
     parser.add_argument("--busy", action="store_true", help="keep all cores busy meanwhile")
     parser.add_argument("--versions", nargs="+", default=VERSIONS, help=f"of Kafka, default: {' '.join(VERSIONS)}")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is started here ends with it
     with own_brokers(), busy() if options.busy else contextlib.nullcontext():
         flakes = soak(options.notebooks, options.runs, options.versions)
     for (name, version), wrong in flakes.items():
@@ -93,4 +92,5 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is started here ends with it
     sys.exit(main())

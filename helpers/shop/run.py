@@ -104,7 +104,7 @@ def _check_names(what, names, known):
         raise LabError(f"{what} is {names!r}, one text.", "", f"shop.start(lab, {what}=({names!r},)), a tuple")
     for name in names:
         if name not in known:
-            raise LabError(f"{what}: there is no {name!r}.", f"there are {', '.join(known)}", "shop.start(lab, ...)")
+            raise LabError(f"{what}: there is no {name!r}.", f"there are {', '.join(known)}", "take one of these")
 
 
 def _check_crash(wanted):
@@ -215,14 +215,14 @@ class Run:
                     "run = shop.start(lab)",
                 )
             if restart:
-                self.team.add(*sorted(self.names - set(self.running())))
+                self.team.add(*self._not_running())
             if time.monotonic() > until:
                 raise LabError(f"The shop is not quiet after {deadline} s.", *self._why_busy(busy))
             time.sleep(0.1)
 
     def _why_busy(self, busy):
         """Why the shop is not quiet, and what mends it."""
-        if gone := sorted(self.names - set(self.running())):
+        if gone := self._not_running():
             return f"{busy}; not running: {', '.join(gone)}", f"run.restart({gone[0]!r})"
         return busy, "run.team.output(name) shows errors"
 
@@ -294,7 +294,7 @@ class Run:
         try:
             wait_until(lambda: member not in self.running(), f"{member} to be gone", GONE)
         except LabError:
-            gone = ", ".join(sorted(self.names - set(self.running()))) or "nobody"
+            gone = ", ".join(self._not_running()) or "nobody"
             raise LabError(
                 f"{member} still runs: nothing has killed it.",
                 f"not running: {gone}; the crash of this shop: {self.settings.crash or 'none'}",
@@ -304,6 +304,10 @@ class Run:
     def running(self):
         """The names of the processes that run."""
         return self.team.running()
+
+    def _not_running(self):
+        """The names of those that were killed, or have crashed, and were not started again."""
+        return sorted(self.names - set(self.running()))
 
     def stop(self):
         """Ends all processes; the databases and logs stay until the lab is closed."""

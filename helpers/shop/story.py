@@ -9,6 +9,7 @@ then the same order gives the same story.
 import heapq
 import math
 from collections import defaultdict
+from itertools import pairwise
 
 from ..lab import LabError
 from . import events, retry, steps, web
@@ -96,12 +97,9 @@ class Story:
 
     def after_the_one_before(self):
         """Each record comes after the one before it in its partition."""
-        last = {}
-        for key in sorted(self.rows):
-            *partition, _ = key
-            if before := last.get(tuple(partition)):
+        for before, key in pairwise(sorted(self.rows)):
+            if before[:-1] == key[:-1]:
                 self.before[key].add(before)
-            last[tuple(partition)] = key
 
     def writer(self, record, event):
         """The service whose outbox it comes from."""

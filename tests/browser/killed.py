@@ -54,7 +54,6 @@ def main():
     """Exit status: 0 if every notebook showed what is committed, else 1."""
     parser = argparse.ArgumentParser(description="Kill each notebook's kernel in the middle, and run all again.")
     parser.add_argument("notebooks", nargs="+", type=Path)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is started here ends with it
     found = {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         root = copy_course(Path(folder) / "course")
@@ -67,4 +66,5 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is started here ends with it
     sys.exit(main())

@@ -106,9 +106,8 @@ def make_wishes(lab):
 def wishes_now(lab, topic):
     """(partitions, retention.ms) as the broker has them."""
     resource = ConfigResource(ConfigResourceType.TOPIC, topic)
-    found = ask(lab, lambda admin: admin.describe_configs([resource], config_filter="all"))["topic"][topic][
-        "retention.ms"
-    ]
+    described = ask(lab, lambda admin: admin.describe_configs([resource], config_filter="all"))
+    found = described["topic"][topic]["retention.ms"]
     return len(ends(lab, topic)), int(found["value"] if isinstance(found, dict) else found)
 
 
