@@ -1,6 +1,6 @@
 """Predict before the run, try an exercise, and have it checked against the broker.
 
-    topic = practice.task("flush", lab)      # shows the exercise, makes its topic afresh and returns its name
+    practice.task("flush", lab)              # shows the exercise and makes its topic afresh
     practice.check("flush", lab, send_all)   # looks at what the broker holds, and prints one outcome
     practice.hint("flush")                   # one more hint each time
     practice.solution("flush")

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise, complete. Its sources run where `lab` is the open lab and `topic` what prepare returned."""
+    """One exercise, complete. Its sources run where `lab` is the open lab, after its first line."""
 
     id: str
     chapter: str  # of open_lab
@@ -18,7 +18,13 @@ class Exercise:
     wrong: dict[str, tuple[str, str]]  # name: (source code, a piece of the outcome's text)
     answers: list[str] = field(default_factory=list)  # the variables that practice.check is given
     start: str = ""  # source code of the learner's cell before the learner came
-    prepare: Callable = lambda lab: None  # makes the exercise's topics and groups afresh; returns the topic's name
+    prepare: Callable = lambda lab: None  # makes the exercise's topics and groups afresh
+    topic: str = ""  # the short name of the topic that the learner's cell works with
+
+    @property
+    def first_line(self):
+        """What the learner's cell begins with: each exercise's own `topic`, whichever was done before it."""
+        return f'topic = lab.name("{self.topic}")\n' if self.topic else ""
 
 
 class Outcome(Exception):

@@ -17,7 +17,7 @@ _hints_given = {}
 
 
 def task(id, lab=None):
-    """Shows the exercise. With the lab, makes its topics and groups afresh and returns the topic's full name.
+    """Shows the exercise. With the lab, makes its topics and groups afresh.
 
     Raises LabError for an id that does not exist, for another chapter's lab, and when no broker answers.
     """
@@ -26,7 +26,7 @@ def task(id, lab=None):
     if lab is not None:
         check_lab(exercise, lab)
         ask(lab, lambda admin: admin.describe_cluster())
-        return exercise.prepare(lab)
+        exercise.prepare(lab)
 
 
 def check(id, lab, *answers):
@@ -74,7 +74,8 @@ def hint(id):
 
 def solution(id):
     """Prints one way to do it."""
-    print(unindented(find(id).reference))
+    exercise = find(id)
+    print(exercise.first_line + unindented(exercise.reference))
 
 
 def progress():

@@ -8,13 +8,14 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from urllib.parse import unquote
 
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
+from helpers.practice import session
 from helpers.practice.predictions import fits
 from tests.notebooks import navigation
 from tests.notebooks.execute import NOTEBOOKS, UNCOMPARED_TAGS, label, read, tags
@@ -227,6 +228,17 @@ def predictions(lesson):
             yield f"{id}: {happened[id]} is no answer that {forms[id]} allows"
 
 
+def exercise_topics(lesson):
+    """The cell after an exercise's task sets the exercise's own topic, whichever exercise ran before it."""
+    cells = [(where, cell) for where, cell in lesson.code]
+    for (_, cell), (where, learners) in pairwise(cells):
+        for name, call in calls(syntax_tree(cell)):
+            if name == "practice.task":
+                line = session.find(call.args[0].value).first_line
+                if not learners.source.startswith(line):
+                    yield f"{where}: does not begin with {line.strip()}"
+
+
 def syntax_tree(cell):
     """The cell's code as a syntax tree; an empty one if it is not Python."""
     try:
@@ -357,6 +369,7 @@ RULES = [
     sleeps,
     subprocesses,
     predictions,
+    exercise_topics,
     changing_outputs,
     svg_outputs,
     figure_text,

@@ -135,6 +135,7 @@ BREAKAGES = [
     (lint.predictions, append(DRAWS, 'practice.predict("one", ..., int)')),
     (lint.predictions, predicted('["a", "b"]', "'c'")),
     (lint.predictions, predicted("int", "'c'")),
+    (lint.exercise_topics, set_source(DRAWS, 'practice.task("own-name", lab)')),
     (lint.changing_outputs, set_output(prints("<Consumer at 0x7f3a2b1c>"))),
     (lint.changing_outputs, set_output(prints("/tmp/ipykernel_12/3.py"))),
     (lint.changing_outputs, set_output(prints("\x1b[32m/home/ada/kafka\x1b[0m"))),

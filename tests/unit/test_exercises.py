@@ -55,8 +55,9 @@ def run(source, namespace):
 
 def outcome(exercise, lab, source):
     """The Outcome of an answer, after a fresh start of the exercise."""
-    namespace = {"lab": lab, "topic": exercise.prepare(lab)}
-    run(exercise.start, namespace)
+    namespace = {"lab": lab}
+    exercise.prepare(lab)
+    run(exercise.first_line + unindented(exercise.start), namespace)
     run(source, namespace)
     return session.examine(exercise, lab, [namespace[name] for name in exercise.answers])
 
@@ -95,9 +96,10 @@ def test_each_answer_has_its_outcome(exercise, lab_for):
 def test_an_answer_may_be_mended_without_a_fresh_task(lab_for):
     [exercise] = [exercise for exercise in chapters.EXERCISES if exercise.id == "hand-over"]
     lab, kinds = lab_for(exercise), []
-    namespace = {"lab": lab, "topic": exercise.prepare(lab)}
+    namespace = {"lab": lab}
+    exercise.prepare(lab)
     for source in (exercise.wrong["everything"][0], exercise.reference):
-        run(source, namespace)
+        run(exercise.first_line + unindented(source), namespace)
         kinds.append(session.examine(exercise, lab, [namespace["team"]]).kind)
     assert kinds == ["incorrect", "correct"]
 

@@ -16,7 +16,6 @@ def make_five(lab):
     topic = lab.topic("five", partitions=2)
     send(lab, topic, [{"value": b"%d" % n, "partition": p} for p in range(2) for n in range(5)])
     lab.group("three")
-    return topic
 
 
 def check_commit_three(lab):
@@ -53,6 +52,7 @@ def check_commit_three(lab):
 COMMIT_THREE = Exercise(
     id="commit-three",
     chapter="consumers",
+    topic="five",
     text="""
         **Three, and no more.** `topic` has two partitions with five records each. As the group `lab.name("three")`,
         read three records of partition 0, commit so that the fourth comes next, and close the consumer.
@@ -153,7 +153,6 @@ BALANCES = [("ada", 10), ("ben", 20), ("ada", 15), ("cho", 5), ("ben", None), ("
 def make_balances(lab):
     topic = lab.topic("balances", partitions=2)
     send(lab, topic, [{"key": u.encode(), "value": None if b is None else b"%d" % b} for u, b in BALANCES])
-    return topic
 
 
 def check_replay(lab, rebuild):
@@ -195,6 +194,7 @@ def check_replay(lab, rebuild):
 REPLAY = Exercise(
     id="replay",
     chapter="consumers",
+    topic="balances",
     text="""
         **State from the log.** Each record of `topic` is a user (key) and the user's new balance (value); a value
         of None, a tombstone, means that the user has left. Write `rebuild(consumer, topic)`, which reads both
@@ -307,7 +307,6 @@ def make_readings(lab):
     topic = lab.topic("readings", partitions=2, retention_ms=-1)
     rows = [{"partition": p, "value": b"%d-%d" % (p, m), "timestamp_ms": NEW_YEAR + m * MINUTE} for p, m in READINGS]
     send(lab, topic, rows)
-    return topic
 
 
 def check_since(lab, since):
@@ -353,6 +352,7 @@ def check_since(lab, since):
 SINCE = Exercise(
     id="since",
     chapter="consumers",
+    topic="readings",
     text="""
         **Since a minute.** `topic` holds one reading a minute in partition 0, and in partition 1 until the sensor
         broke. Write `since(consumer, topic, milliseconds)`, which returns a list of the values, as text, of all
@@ -487,7 +487,6 @@ def make_backlog(lab):
     topic = lab.topic("backlog", partitions=2)
     send(lab, topic, [{"value": b"%d-%d" % (p, n), "partition": p} for p in range(2) for n in range(10)])
     commit(lab, topic, lab.group("clerks"), DONE)
-    return topic
 
 
 def check_lag_zero(lab, handled):
@@ -534,6 +533,7 @@ def check_lag_zero(lab, handled):
 LAG_ZERO = Exercise(
     id="lag-zero",
     chapter="consumers",
+    topic="backlog",
     text="""
         **Clear the backlog.** Each of the two partitions of `topic` has ten records. The group `lab.name("clerks")`
         has committed 4 in partition 0 and 0 in partition 1. Bring its lag to 0, and put the value of every record

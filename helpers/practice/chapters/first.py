@@ -12,7 +12,6 @@ def make_orders(lab):
     topic = lab.topic("orders", partitions=3)
     send(lab, topic, [{"key": user.encode(), "value": item.encode()} for user, item in ORDERS])
     commit(lab, topic, lab.group("billing"), ends(lab, topic))
-    return topic
 
 
 # ---- own-name ------------------------------------------------------------------------------------------------------
@@ -21,7 +20,9 @@ def make_orders(lab):
 def check_own_name(lab):
     found = records(lab, lab.name("me"))
     if found.empty:
-        raise NotAttempted(f"the topic {lab.name('me')} has no records: its full name is in the variable topic")
+        raise NotAttempted(
+            f"the topic {lab.name('me')} has no records: send to topic, which your cell's first line sets"
+        )
     value = found["value"].iloc[-1]
     expected = "a record whose value is your name, as text"
     if not value:
@@ -44,10 +45,11 @@ def check_own_name(lab):
 OWN_NAME = Exercise(
     id="own-name",
     chapter="hello",
+    topic="me",
     text="""
-        **Your own name.** Send a record whose value is your name to the topic `me`. Its full name is in the variable
-        `topic`: send to that. (A producer looks a whole minute for a topic that does not exist before it says so.)
-        Use the command line or Python.
+        **Your own name.** Send a record whose value is your name to the topic `me`. The first line of your cell puts
+        its full name into `topic`: send to that. (A producer looks a whole minute for a topic that does not exist
+        before it says so.) Use the command line or Python.
     """,
     prepare=lambda lab: lab.topic("me"),
     check=check_own_name,
@@ -147,6 +149,7 @@ def check_read_again(lab):
 READ_AGAIN = Exercise(
     id="read-again",
     chapter="hello",
+    topic="orders",
     text="""
         **Once more from the beginning.** The group `lab.name("billing")` has read all of `orders`. Make it read
         everything again, under the same name: move its committed offsets back to 0. `kafka-consumer-groups` has
@@ -209,7 +212,7 @@ def check_empty_partition(lab):
             "an order without a key",
             "orders with a user as key",
             "send(topic, key=user.encode(), ...). A log forgets nothing: begin afresh with "
-            'topic = practice.task("empty-partition", lab)',
+            'practice.task("empty-partition", lab)',
         )
     for row in new.itertuples():
         if partition_of(row.key, partitions) != row.partition:
@@ -218,7 +221,7 @@ def check_empty_partition(lab):
                 f"{partition_of(row.key, partitions)}",
                 "a key that leads there by itself",
                 "leave partition= out, and look for another name. A log forgets nothing: begin afresh with "
-                'topic = practice.task("empty-partition", lab)',
+                'practice.task("empty-partition", lab)',
             )
     if empty:
         went = ", ".join(f"{row.key} to {row.partition}" for row in new.drop_duplicates("key").itertuples())
@@ -234,6 +237,7 @@ def check_empty_partition(lab):
 EMPTY_PARTITION = Exercise(
     id="empty-partition",
     chapter="hello",
+    topic="orders",
     text="""
         **The empty partition.** `orders` has three partitions, and the orders of ada, ben and cho fill two of them.
         Find a user whose orders go to the third, and send one (those that you try in between may stay). The key alone

@@ -104,6 +104,7 @@ def check_one_idle(lab):
 ONE_IDLE = Exercise(
     id="one-idle",
     chapter="groups",
+    topic="tickets",
     text="""
         **Exactly one idle.** `topic` has three partitions. Start a group `desk` on it in which exactly one member owns
         nothing. Use `actors.start`, wait until the group has settled, and let the members run.
@@ -174,7 +175,6 @@ def make_gauges(lab):
     ]
     topic = fresh(lab, "gauges", "auditors", rows, 2, retention_ms=-1)
     commit(lab, topic, lab.name("auditors"), ends(lab, topic))
-    return topic
 
 
 def check_back_in_time(lab):
@@ -203,6 +203,7 @@ def check_back_in_time(lab):
 BACK_IN_TIME = Exercise(
     id="back-in-time",
     chapter="groups",
+    topic="gauges",
     text=f"""
         **Back in time.** `topic` holds readings since `{NEW_YEAR:_}` milliseconds, the beginning of minute 0. Partition
         0 has one a minute, partition 1 has two. The group `lab.name("auditors")` has no members, and has read all.
@@ -313,6 +314,7 @@ def all_assigned(team, member, moment):
 TAKE_OVER = Exercise(
     id="take-over",
     chapter="groups",
+    topic="doors",
     text=f"""
         **Take over.** `topic` has four partitions. Start a group `guards` with the members `anna` and `ben`, wait until
         both own something, and kill one of them with signal 9. Within {SOON} seconds the other must own all four. Put
@@ -396,7 +398,7 @@ def make_both(lab):
     rows = [{"partition": n % 2, "value": b"%d" % n} for n in range(20)]
     letters = lab.topic("letters", partitions=2)
     send(lab, letters, rows)
-    return fresh(lab, "bills", "office", rows, 2)
+    fresh(lab, "bills", "office", rows, 2)
 
 
 def check_both_topics(lab, team):
@@ -460,6 +462,7 @@ def office(subscribed="topic, letters", assignor="RoundRobinPartitionAssignor", 
 BOTH_TOPICS = Exercise(
     id="both-topics",
     chapter="groups",
+    topic="bills",
     text="""
         **Two topics, nobody idle.** `topic` and `lab.name("letters")` have two partitions each, with twenty records in
         all. Start a group `office` with four members that reads both topics. Each member must own one partition, all
@@ -505,7 +508,7 @@ def make_charges(lab):
     aside = charge(0, ALREADY_ASIDE)
     send(lab, lab.topic("aside"), [{"key": aside["key"], "value": aside["value"]}])
     rows = [charge(partition, name) for partition, names in CHARGES.items() for name in names]
-    return fresh(lab, "charges", "cashiers", rows, 2)
+    fresh(lab, "charges", "cashiers", rows, 2)
 
 
 def charge(partition, name):
@@ -631,6 +634,7 @@ KEEP_IN_MEMORY = "put(aside if record.key in waiting else settled, record)"
 KEEP_ORDER = Exercise(
     id="keep-order",
     chapter="groups",
+    topic="charges",
     text="""
         **Poison, and order.** `topic` has two partitions with ten charges. The key is the user, the value is JSON; one
         is not JSON. Start a group `cashiers` that brings every record, key and value as they are, into one of two

@@ -59,6 +59,7 @@ def check_same_key(lab):
 SAME_KEY = Exercise(
     id="same-key",
     chapter="partitions",
+    topic="steps",
     text="""
         **In order.** Send the twelve pairs of `steps` to `topic`, which has three partitions. Each user's four
         values must lie in one partition, and in order. Do not name a partition yourself.
@@ -357,7 +358,6 @@ MEMBERS = ["ada", "ben", "cho", "dan", "eve", "fay"]
 def make_members(lab):
     topic = lab.topic("members", partitions=3)
     send(lab, topic, [{"key": user.encode(), "value": b"joined"} for user in MEMBERS])
-    return topic
 
 
 def check_add_partition(lab):
@@ -401,6 +401,7 @@ def check_add_partition(lab):
 ADD_PARTITION = Exercise(
     id="add-partition",
     chapter="partitions",
+    topic="members",
     text="""
         **What adding one breaks.** `topic` has three partitions and one record of each of ada, ben, cho, dan, eve
         and fay. Give it a fourth partition. Then show the damage: send new records, with users as keys, until one

@@ -153,6 +153,7 @@ def check_headers(lab):
 HEADERS = Exercise(
     id="headers",
     chapter="producers",
+    topic="headers",
     text="""
         **A label on the parcel.** Send one order to `topic`: key `ada`, value `{"item": "tea", "price": 3}` as
         JSON, and a header `trace` with the value `t-1`. A header travels with the record and is not part of its
@@ -437,6 +438,7 @@ def check_compressed(lab):
 COMPRESSED = Exercise(
     id="compressed",
     chapter="producers",
+    topic="compressed",
     text="""
         **Less on the disk.** Send all of `values` to `topic`, so that they take less than a quarter of their size
         on the broker's disk. Every consumer must read them as they are here.

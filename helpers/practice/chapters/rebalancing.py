@@ -72,7 +72,7 @@ SOON = 4  # seconds
 
 
 def make_sooner(lab):
-    return lab.topic("sooner", partitions=TOPIC_OF_FOUR)
+    lab.topic("sooner", partitions=TOPIC_OF_FOUR)
 
 
 def check_sooner(lab, team):
@@ -113,6 +113,7 @@ def team_of(group, settings="", members='["ann", "ben"]'):
 SOONER = Exercise(
     id="sooner",
     chapter="rebalancing",
+    topic="sooner",
     text="""
         **Sooner.** `topic` has four partitions. Start `ann` and `ben` as the group `"sooner"`, so that when `ben` is
         killed, `ann` owns all four partitions within four seconds: `team = actors.start(...)`. The check kills `ben`
@@ -148,7 +149,7 @@ AWAY = 1.5  # seconds
 
 
 def make_steady(lab):
-    return lab.topic("steady", partitions=TOPIC_OF_FOUR)
+    lab.topic("steady", partitions=TOPIC_OF_FOUR)
 
 
 def check_steady(lab, team):
@@ -179,6 +180,7 @@ def check_steady(lab, team):
 STEADY = Exercise(
     id="steady",
     chapter="rebalancing",
+    topic="steady",
     text="""
         **Steady.** `topic` has four partitions. Start `ann` and `ben` as the group `"steady"`, so that a restart of
         `ben` moves no partition and causes no rebalance: `team = actors.start(...)`. The check stops `ben`, starts
@@ -220,7 +222,6 @@ MOST_COMMITS = 12  # of a partition's offset
 def make_hand_over(lab):
     topic = lab.topic("hand-over", partitions=TOPIC_OF_FOUR)
     send(lab, topic, [{"partition": n % TOPIC_OF_FOUR, "value": b"sale"} for n in range(EACH * TOPIC_OF_FOUR)])
-    return topic
 
 
 def check_hand_over(lab, team):
@@ -345,6 +346,7 @@ def listening(revoked="pass", after=""):
 HAND_OVER = Exercise(
     id="hand-over",
     chapter="rebalancing",
+    topic="hand-over",
     text="""
         **Hand over.** `topic` has four partitions with ten records each. Start `ann` alone as the group
         `"hand-over"`: with `enable_auto_commit=False`, cooperative-sticky, and from the earliest offset. When she has
@@ -403,7 +405,6 @@ def make_ghost(lab):
     commit(lab, topic, group, {0: AT})
     command = [sys.executable, "-c", DIES, topic, group, repr(lab.client)]
     subprocess.run(command, capture_output=True, timeout=30, check=True)
-    return topic
 
 
 def check_ghost(lab):
@@ -445,6 +446,7 @@ THEN_COMMIT = """
 GHOST = Exercise(
     id="ghost",
     chapter="rebalancing",
+    topic="desk",
     text="""
         **Ghost.** The group `lab.name("desk")` reads `topic`, and has committed offset 4. Its only member is dead,
         with a session of ten minutes. Free its place now, so that the next member can go on at offset 4.

@@ -100,7 +100,6 @@ DECLARED = (6, 7 * DAY)  # partitions, retention.ms
 def make_wishes(lab):
     topic = lab.topic("wishes", partitions=3, retention_ms=DAY)
     send(lab, topic, [{"key": b"u-%d" % n, "value": b"a wish"} for n in range(WISHES)])
-    return topic
 
 
 def wishes_now(lab, topic):
@@ -142,6 +141,7 @@ lab.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs
 MEND_DRIFT = Exercise(
     id="mend-drift",
     chapter="design",
+    topic="wishes",
     text="""
         **Mend the drift.** The declaration says: six partitions, kept for seven days. On the broker, `topic` has three
         partitions and keeps its records for one day. Bring the topic to what is declared, without losing a record.
@@ -178,7 +178,6 @@ def make_dead(lab):
     why = [("original-topic", b"parcels"), ("attempt", b"4"), ("error", b"the carrier answers 503")]
     send(lab, dlq, [row | {"headers": row["headers"] + why} for row in dead])
     send(lab, original, [row for row in dead if row["key"].decode() in BACK])
-    return dlq
 
 
 def check_replayed(lab):
@@ -243,6 +242,7 @@ def replaying(keep='name.startswith("ce_")', what="record.value, record.key", wh
 REPLAY_DLQ = Exercise(
     id="replay-dlq",
     chapter="design",
+    topic="parcels.dlq",
     text="""
         **Replay the dead letters.** `topic` is a DLQ with six records; the carrier works again. A colleague has begun
         to send them back to where they came from, and was called away. Go on where she stopped, so that each of the

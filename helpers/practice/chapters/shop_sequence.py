@@ -180,7 +180,6 @@ def make_causes(lab):
         for ce_id, cause in reversed(CAUSES)
     ]
     send(lab, topic, [row | {"partition": number % 3} for number, row in enumerate(rows)])
-    return topic
 
 
 def check_trail(lab, trail):
@@ -245,6 +244,7 @@ def trail_of(end="return found", begin="found = [ce_id]", loop="while found[0] i
 BACK_TO_REQUEST = Exercise(
     id="back-to-request",
     chapter="sequence",
+    topic="causes",
     text="""
         **Back to the request.** `headers` is a list of dicts, the headers of many records under their full names
         (`ce_id`, `ce_causationid`), in no order. Write `trail(headers, ce_id)`: the list of ids that leads to this
