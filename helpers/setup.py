@@ -1,19 +1,23 @@
 """make setup: the environment in .venv, from requirements.lock with hashes. Needs nothing but Python's own library.
 
 uv, installed by pip from the same lock, installs the rest in seconds. Nothing happens when nothing changed.
+When it does not end well, the environment is again what it was before.
 """
 
 import hashlib
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+BEFORE = ROOT / ".venv.before"  # while a new one is made
 LOCK = ROOT / "requirements.lock"
 STAMP = VENV / "kafka-course.installed"
 PROGRAM = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
@@ -27,13 +31,27 @@ def main():
             "the course needs Python 3.11 or newer",
             "install one, then: make setup PYTHON=python3.11",
         )
+    put_back()
     stamp, *installed = STAMP.read_text().split("\n") if STAMP.exists() else [""]
     if stamp == wanted():
         if PROGRAM.exists() and all(map(complete, installed)):
             return 0
         print("Files are missing in .venv. ", end="")
     print("Setting up .venv ...", flush=True)
-    return make_venv() or install()
+    try:
+        if status := make_venv() or install():
+            return status
+        shutil.rmtree(BEFORE, ignore_errors=True)
+        return 0
+    finally:
+        put_back()
+
+
+def put_back():
+    """Gives .venv the place again that a set-up took from it and did not fill, whether it failed or was killed."""
+    if BEFORE.exists():
+        shutil.rmtree(VENV, ignore_errors=True)
+        BEFORE.rename(VENV)
 
 
 def wanted():
@@ -65,8 +83,13 @@ def make_venv():
             "it came without the module ensurepip, or without the pip in it",
             "on Debian and Ubuntu: apt-get install python3-venv   (then: make setup)",
         )
-    done = run(sys.executable, "-m", "venv", "--without-pip", "--clear", str(VENV))
-    return fail("The environment .venv could not be made.", last_line(done), "make setup") if done.returncode else 0
+    try:
+        if STAMP.exists():
+            VENV.rename(BEFORE)
+        venv.create(VENV, clear=True, symlinks=sys.platform != "win32")
+    except OSError as error:
+        return fail("The environment .venv could not be made.", str(error), "make setup")
+    return 0
 
 
 def pip(python):
@@ -104,7 +127,8 @@ def install():
             return fail(
                 "The packages could not be installed.",
                 last_line(done),
-                "connect to a network with a Python package index (or make room on the disk), then: make setup",
+                "connect to a network with a Python package index (or set the four variables of a workshop's stick, "
+                "as README says; or make room on the disk), then: make setup",
             )
     leave_out_the_news()
     installed = sorted(path.name for path in site_packages().glob("*.dist-info"))

@@ -110,9 +110,28 @@ def test_no_network_for_the_packages(tmp_path):
     assert not (tmp_path / ".venv" / "kafka-course.installed").exists()
 
 
+@pytest.mark.parametrize("ending", ["fails", "killed"])
+def test_an_environment_that_cannot_be_made_anew_stays_as_it_was(environment, ending, monkeypatch, capsys):
+    """Without a network: what still works goes on working, and the next set-up begins where this one did."""
+    (setup.site_packages() / "tea" / "pot.py").unlink()
+    before = files_in(environment)
+    if ending == "killed":
+        environment.rename(setup.BEFORE)
+        (environment / "bin").mkdir(parents=True)
+    monkeypatch.setattr(setup, "install", lambda: setup.fail("No packages.", "no network", "make setup"))
+    assert setup.main() == 1
+    assert files_in(environment) == before
+    assert not setup.BEFORE.exists()
+    monkeypatch.setattr(setup, "install", lambda: 0)
+    assert setup.main() == 0
+    assert not setup.BEFORE.exists()
+    assert not (setup.site_packages() / "tea").exists()
+
+
 def test_a_python_without_pip(tmp_path, monkeypatch, capsys):
     """Debian's, before python3-venv is installed."""
     monkeypatch.setattr(setup, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(setup, "BEFORE", tmp_path / ".venv.before")
     monkeypatch.setattr(setup, "STAMP", tmp_path / ".venv" / "stamp")
     monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: None)
     assert setup.main() == 1
@@ -123,19 +142,21 @@ def test_a_python_without_pip(tmp_path, monkeypatch, capsys):
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
     """An environment of this test's own with one package, set up."""
-    monkeypatch.setattr(setup, "VENV", tmp_path)
-    monkeypatch.setattr(setup, "STAMP", tmp_path / "stamp")
-    monkeypatch.setattr(setup, "PROGRAM", tmp_path / "bin" / "python")
+    folder = tmp_path / ".venv"
+    monkeypatch.setattr(setup, "VENV", folder)
+    monkeypatch.setattr(setup, "BEFORE", tmp_path / ".venv.before")
+    monkeypatch.setattr(setup, "STAMP", folder / "stamp")
+    monkeypatch.setattr(setup, "PROGRAM", folder / "bin" / "python")
     about = setup.site_packages() / "tea-1.0.dist-info"
-    for folder in (tmp_path / "bin", about, setup.site_packages() / "tea"):
-        folder.mkdir(parents=True)
-    (tmp_path / "bin" / "python").touch()
+    for part in (folder / "bin", about, setup.site_packages() / "tea"):
+        part.mkdir(parents=True)
+    (folder / "bin" / "python").touch()
     (setup.site_packages() / "tea" / "pot.py").touch()
     (about / "RECORD").write_text(
         "tea/pot.py,sha256=x,0\ntea/__pycache__/pot.cpython-311.pyc,,\ntea-1.0.dist-info/RECORD,,\n"
     )
-    (tmp_path / "stamp").write_text(setup.wanted() + "\ntea-1.0.dist-info")
-    return tmp_path
+    (folder / "stamp").write_text(setup.wanted() + "\ntea-1.0.dist-info")
+    return folder
 
 
 @pytest.mark.parametrize("lost", ["nothing", "**/pot.py", "**/tea-1.0.dist-info", "bin/python"])
