@@ -1,7 +1,6 @@
 """What a notebook opens first: a broker, and topics and groups of its own."""
 
 import atexit
-import getpass
 import os
 import re
 import sys
@@ -221,7 +220,7 @@ def _learner(kind):
         raise LabError(
             "This Kafka may be shared, so your topics need a name of yours.",
             "KAFKA_BOOTSTRAP_SERVERS is set and KAFKA_COURSE_LEARNER is not",
-            f"export KAFKA_COURSE_LEARNER={_suggestion()}, and start JupyterLab again",
+            "export KAFKA_COURSE_LEARNER=ada   (a name that nobody else here has), and start JupyterLab again",
         )
     if learner and not re.fullmatch(r"[A-Za-z0-9]+", learner):
         raise LabError(
@@ -230,10 +229,6 @@ def _learner(kind):
             "use letters and digits only, for example ada",
         )
     return learner and learner + "."
-
-
-def _suggestion():
-    return re.sub("[^a-z0-9]", "", getpass.getuser().lower()) or "ada"
 
 
 def _tools_on_path():

@@ -18,7 +18,7 @@ PORT = embedded.FIRST_PORT[1]
 TOKEN = embedded.token("", "").rstrip("/")  # what every broker of this course has on its command line
 COMPOSE = "docker compose -f docker-compose-kafka.yml"
 UNSET = "unset KAFKA_BOOTSTRAP_SERVERS   (the course then starts its own broker; or correct the address)"
-EXPORT_LEARNER = "export KAFKA_COURSE_LEARNER=ada   (a name of yours)"
+EXPORT_LEARNER = "export KAFKA_COURSE_LEARNER=ada   (a name that nobody else here has)"
 
 
 # ---- what is on this computer --------------------------------------------------------------------------------------

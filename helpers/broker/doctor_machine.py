@@ -102,7 +102,7 @@ def jars_in_cache():
     bad = jars.bad_jars(kafka)
     if bad:
         some = ", ".join(f"{path.name} is {how}" for path, how in list(bad.items())[:2])
-        return fail(f"{len(bad)} of {len(jars.jar_paths(kafka))} jars: {some}", course("prefetch"))
+        return fail(f"{len(bad)} of {len(jars.jar_paths(kafka))} jars: {some}", _refill())
     return ok(f"{len(jars.jar_paths(kafka))} whole jars in {jars.folder(kafka)}")
 
 
@@ -113,8 +113,17 @@ def prepared():
     wanted = [places.cache() / kafka / "bootstrap.checkpoint", jvm.archive(kafka)]
     missing = [path.name for path in wanted if not path.exists()]
     if missing:
-        return fail(f"{' and '.join(missing)} missing in {places.cache() / kafka}", course("prefetch"))
+        return fail(f"{' and '.join(missing)} missing in {places.cache() / kafka}", _refill())
     return ok("formatted storage and JVM archive")
+
+
+def _refill():
+    """The command that fills the cache: from a copy that lies one folder too deep, or else from the network."""
+    nested = places.cache() / places.cache().name
+    if nested.exists():
+        return f"cp -r {nested}/. {places.cache()}/"
+    without = f"without a network: copy a filled cache to {places.cache()}"
+    return f"{course('prefetch')}   ({without})"
 
 
 def _known_version():
