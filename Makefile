@@ -16,7 +16,7 @@ setup:            ## the environment in .venv, and Kafka in the cache
 	@$(RUN) helpers.broker prefetch
 
 test: setup       ## the whole test run, or make test TESTS=tests/unit
-	$(RUN) pytest -n 3 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(RUN) pytest -n 4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 bench: setup      ## how fast it is: bench/results.json
 	$(RUN) bench

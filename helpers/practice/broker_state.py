@@ -33,7 +33,7 @@ def without_prefix(lab, topic, name):
     """What to add for a learner who has committed as the group called name, and not as lab.name(name); else ""."""
     if name == lab.name(name) or not committed(lab, topic, name):
         return ""
-    return f"; the group {name} has committed, but the exercise's group is {lab.name(name)}: lab.name({name!r})"
+    return f"the group {name} has committed, but the exercise's group is {lab.name(name)}: lab.name({name!r})"
 
 
 def partition_of(key, partitions):

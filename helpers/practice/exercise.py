@@ -42,12 +42,12 @@ class Outcome(Exception):
 
 
 class NotAttempted(Outcome):
-    """The broker, or the answer, is as the exercise began."""
+    """The broker, or the answer, is as the exercise began; advice is for those who have tried."""
 
     kind = "not attempted"
 
-    def __init__(self, seen):
-        super().__init__(("seen", seen))
+    def __init__(self, seen, advice=""):
+        super().__init__(("seen", seen), ("try", advice))
 
 
 class Incorrect(Outcome):

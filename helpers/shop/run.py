@@ -153,7 +153,7 @@ class Run:
 
     def claimed(self, claim):
         """GET /coupons/ID. Returns (status, answer), and in the answer the claim's status: OPEN, ISSUED or REFUSED."""
-        return self.api.ask("GET", f"/coupons/{claim}")
+        return self._ask("GET", f"/coupons/{claim}")
 
     def order(self, user, product, quantity=1, coupon=None, key=None):
         """POST /orders. Returns (status, answer): (202, {"orderId": "o-0001", "amount": 3000}) if it was accepted."""
@@ -162,7 +162,23 @@ class Run:
 
     def _post(self, path, body, key):
         self.numbers += 1
-        return self.api.ask("POST", path, body, **{"Idempotency-Key": key or f"key-{self.numbers}"})
+        return self._ask("POST", path, body, **{"Idempotency-Key": key or f"key-{self.numbers}"})
+
+    def _ask(self, *question, **headers):
+        try:
+            return self.api.ask(*question, **headers)
+        except NoAnswer:
+            self._check_running()
+            raise
+
+    def _check_running(self):
+        """Raises LabError when nobody of the shop runs."""
+        if not self.running():
+            raise LabError(
+                "The processes of this shop have ended.",
+                "it was stopped, another shop was started, or a cell was interrupted",
+                "run = shop.start(lab)",
+            ) from None
 
     def behave(self, server, *rules):
         """Makes the "provider", "carrier" or "data-platform-server" follow these rules (third_party.py), or none."""
@@ -208,14 +224,9 @@ class Run:
         """
         until = time.monotonic() + deadline
         while busy := self.busy():
-            if not restart and not self.running():
-                raise LabError(
-                    "The processes of this shop have ended.",
-                    "it was stopped, another shop was started, or a cell was interrupted",
-                    "run = shop.start(lab)",
-                )
             if restart:
                 self.team.add(*self._not_running())
+            self._check_running()
             if time.monotonic() > until:
                 raise LabError(f"The shop is not quiet after {deadline} s.", *self._why_busy(busy))
             time.sleep(0.1)

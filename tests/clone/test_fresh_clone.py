@@ -60,7 +60,7 @@ def test_make_test_runs_the_tests_and_fails_when_they_do(clone):
 
 
 def test_the_first_notebook_gives_its_committed_outputs(clone):
-    line = [clone / ".venv/bin/python", "-m", "tests.notebooks.execute", "--check", "notebooks/01_first_message.ipynb"]
+    line = [clone / ".venv/bin/python", "-m", "tests.notebooks.execute", "--check", "notebooks/00_start_here.ipynb"]
     done = subprocess.run(line, cwd=clone, env=environment(), capture_output=True, text=True, timeout=300)
     make(clone, "stop")
     assert done.returncode == 0, done.stdout + done.stderr

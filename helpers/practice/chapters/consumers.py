@@ -23,7 +23,7 @@ def check_commit_three(lab):
     records(lab, topic)
     now = committed(lab, topic, group)
     if not now:
-        raise NotAttempted(f"the group {group} has committed nothing{without_prefix(lab, topic, 'three')}")
+        raise NotAttempted(f"the group {group} has committed nothing", without_prefix(lab, topic, "three"))
     if 0 not in now:
         raise Incorrect(
             f"committed in partition {listed(now)}, and nothing in partition 0",
@@ -497,8 +497,8 @@ def check_lag_zero(lab, handled):
     if not isinstance(handled, list):
         raise Incorrect(f"handled is {handled!r}", "a list of the values that were handled", "handled.append(...)")
     if not handled and now == DONE:
-        other = without_prefix(lab, topic, "clerks")
-        raise NotAttempted(f"the group {lab.name('clerks')} has a lag of {lag}, and handled is empty{other}")
+        seen = f"the group {lab.name('clerks')} has a lag of {lag}, and handled is empty"
+        raise NotAttempted(seen, without_prefix(lab, topic, "clerks"))
     handled = [value.decode() if isinstance(value, bytes) else str(value) for value in handled]
     again = 'Begin afresh with practice.task("lag-zero", lab) and handled = []'
     if lag == len(end) and all(end[number] - now.get(number, 0) == 1 for number in end):
@@ -508,7 +508,7 @@ def check_lag_zero(lab, handled):
             f"a committed offset is the one to read next: record.offset + 1. {again}",
         )
     if lag:
-        again = without_prefix(lab, topic, "clerks").removeprefix("; ") or again
+        again = without_prefix(lab, topic, "clerks") or again
         raise Incorrect(
             f"{len(handled)} records handled, and a lag of {lag}",
             "a lag of 0 in both partitions",

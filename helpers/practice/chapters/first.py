@@ -124,10 +124,10 @@ def check_read_again(lab):
     now, end = committed(lab, topic, group), ends(lab, topic)
     if all(now.get(number) == offset for number, offset in end.items() if offset):
         raise NotAttempted(
-            f"the committed offsets of {group} are the end offsets: nothing is left for it (a reset without "
-            "--execute is only a rehearsal; a seek moves one consumer, not what the group has committed; "
-            "auto_offset_reset counts only for a group that has committed nothing)"
-            + without_prefix(lab, topic, "billing")
+            f"the committed offsets of {group} are the end offsets: nothing is left for it",
+            without_prefix(lab, topic, "billing")
+            or "a reset needs --execute: without it, it is only a rehearsal. A seek moves one consumer, not the group. "
+            "auto_offset_reset counts only for a group that has committed nothing",
         )
     ahead = {number: offset for number, offset in now.items() if offset > 0}
     if ahead:

@@ -184,8 +184,8 @@ def check_back_in_time(lab):
     right = {number: SINCE * (number + 1) for number in end}
     if now == end:
         plain = "a plain number is an offset, and too large a one is the end; for a time use OffsetTimestamp"
-        why = without_prefix(lab, topic, "auditors").removeprefix("; ") or plain
-        raise NotAttempted(f"the group {lab.name('auditors')} is at the end of both partitions ({why})")
+        why = without_prefix(lab, topic, "auditors") or plain
+        raise NotAttempted(f"the group {lab.name('auditors')} is at the end of both partitions", why)
     if now == right:
         return f"the group goes on at minute {SINCE} in both partitions: offsets {listed(right.values())}"
     advice = "OffsetTimestamp(milliseconds) for both partitions: lab.admin.reset_group_offsets(group, {place: ...})"
