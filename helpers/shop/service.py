@@ -28,7 +28,7 @@ from .relay import Relay
 from .steps import Steps, about, place
 from .web import Client, TryAgain
 
-POLL = 100  # ms
+POLL = 200  # ms
 
 
 @dataclass
