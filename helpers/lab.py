@@ -42,7 +42,9 @@ class Lab:
             raise LabError(
                 f"No broker listens on {self.bootstrap}.",
                 "it was stopped or killed",
-                "run the notebook's cell with open_lab(...) again, then the cells below it",
+                "lab.start_broker(), which keeps its data; then run this cell again"
+                if self.kind == "embedded"
+                else "start it, then run this cell again",
             )
 
     def name(self, name):
@@ -191,11 +193,14 @@ def open_lab(chapter, brokers=1):
     chosen = broker.choose_broker(brokers)
     prefix = _learner(chosen.kind) + chapter + "-"
     lab = Lab(chosen.kind, chosen.client, prefix, _admin(chosen.client, prefix))
+    again = _open is not None and _open.prefix == prefix
     if _open:
         _open.close()  # first: whoever still reads this chapter's topics would join its groups again
     _open = lab
     lab.reset()
     print(chosen.line)
+    if again:
+        print("Opened again: all topics and groups of this chapter are gone. Run the cells below again too.")
     return _open
 
 

@@ -103,7 +103,7 @@ class Actors:
                 raise LabError(f"{name} runs already.", "", f"choose another name, or first: stop({name!r})")
             payload = packed(function, name, self.group, self.lab.client)
             path = str(self.link.folder / f"{time.monotonic_ns()}.jsonl")
-            self.processes.append(Process(name, self.link.ask("start", path, payload, function.__module__), path))
+            self.processes.append(Process(name, self.link.ask("start", path, payload, str(function.__module__)), path))
 
     def stop(self, *names):
         """Asks them to stop (SIGTERM) and waits: each handles the record at hand, leaves its group, and ends."""

@@ -443,7 +443,7 @@ def kill(node_id, brokers=3):
     cluster, node = _node(node_id, brokers)
     process = process_of(node, cluster)
     if process is None:
-        raise LabError(f"Broker {node_id} does not run.", "it was killed or stopped already", "start it again first")
+        raise LabError(f"Broker {node_id} does not run.", "it was killed or stopped already", "lab.start_broker()")
     keep(node.port, node.controller_port)
     os.kill(process.pid, signal.SIGKILL)
     _still_running([process], 5)

@@ -176,6 +176,17 @@ def test_a_group_without_the_chapters_name_that_has_committed_is_seen(exercise, 
     assert (found.kind, f"lab.name({name!r})" in found.text(exercise.id)) == ("not attempted", True)
 
 
+def test_a_consumer_of_an_interrupted_cell_is_told(lab_for):
+    lab = lab_for(consumers.LAG_ZERO)
+    joins = """
+        from kafka import KafkaConsumer
+        handled, left = [], KafkaConsumer(topic, group_id=lab.name("clerks"), enable_auto_commit=False, **lab.client)
+        left.poll(5000)
+    """
+    assert "still a member" in outcome(consumers.LAG_ZERO, lab, joins).text("lag-zero")
+    assert "still a member" not in outcome(consumers.LAG_ZERO, lab, "").text("lag-zero")
+
+
 def test_groups_a_plain_number_for_a_time_is_answered(lab_for):
     exercise = groups.BACK_IN_TIME
     source = exercise.reference.replace("OffsetTimestamp(", "(")

@@ -494,13 +494,15 @@ def check_lag_zero(lab, handled):
     records(lab, topic)
     now, end = committed(lab, topic, lab.name("clerks")), ends(lab, topic)
     lag = sum(end[number] - now.get(number, 0) for number in end)
+    again = 'Begin afresh with practice.task("lag-zero", lab) and handled = []'
     if not isinstance(handled, list):
         raise Incorrect(f"handled is {handled!r}", "a list of the values that were handled", "handled.append(...)")
     if not handled and now == DONE:
         seen = f"the group {lab.name('clerks')} has a lag of {lag}, and handled is empty"
-        raise NotAttempted(seen, without_prefix(lab, topic, "clerks"))
+        left = "a consumer is still a member, perhaps of a cell that was interrupted. " + again
+        joined = ask(lab, lambda admin: admin.describe_groups([lab.name("clerks")])[lab.name("clerks")]["members"])
+        raise NotAttempted(seen, without_prefix(lab, topic, "clerks") or (left if joined else ""))
     handled = [value.decode() if isinstance(value, bytes) else str(value) for value in handled]
-    again = 'Begin afresh with practice.task("lag-zero", lab) and handled = []'
     if lag == len(end) and all(end[number] - now.get(number, 0) == 1 for number in end):
         raise Incorrect(
             f"a lag of 1 in each partition: committed is {now}",
@@ -512,7 +514,8 @@ def check_lag_zero(lab, handled):
         raise Incorrect(
             f"{len(handled)} records handled, and a lag of {lag}",
             "a lag of 0 in both partitions",
-            f"what is handled must be committed too, and a loop that ends early leaves some. {again}",
+            "what is handled must be committed too: by commit(), or by close() where enable_auto_commit is left on. "
+            f"A loop that ends early leaves some. {again}",
         )
     if missing := [value for value in WAITING if value not in handled]:
         raise Incorrect(

@@ -30,7 +30,10 @@ def owners(lab, name):
     if not settled_members(lab, group):
         if settled_members(lab, name, 0):
             raise Incorrect(f"the members are in the group {name}", f"they are in {group}", "group_id=me.group")
-        raise NotAttempted(f"the group {group} has no members; who crashed is named above, where it was waited for")
+        advice = (
+            f'actors.start(..., group="{name}", ...) and group_id=me.group; who has crashed is named where you waited'
+        )
+        raise NotAttempted(f"the group {group} has no members", advice)
     found = observe.members(lab, group)
     return [(member, sum(map(len, mine["partitions"]))) for member, mine in found.groupby("member")]
 
@@ -418,11 +421,7 @@ def check_both_topics(lab, team):
     if idle := [member for member, number in found if not number]:
         advice = "range deals out each topic for itself; roundrobin takes all partitions together"
         raise Incorrect(f"idle: {listed(idle)}", "four members, each with one partition", advice)
-    mine = told[told["event"] == "handled"]
-    places = [
-        f"{topic} {partition}-{offset}"
-        for topic, [partition], offset in mine[["topic", "partitions", "offset"]].itertuples(index=False)
-    ]
+    places = eventually(lambda: handled_places(team), lambda found: len(set(found)) == 40)
     if len(set(places)) != 40:
         advice = 'auto_offset_reset="earliest", since the group has committed nothing; and wait(handled=40)'
         raise Incorrect(f"{len(set(places))} of the 40 records were handled", "all of them", advice)
@@ -431,6 +430,12 @@ def check_both_topics(lab, team):
         raise Incorrect(f"a lag of {listed(behind)}", "a lag of 0 in both", "what is handled must be committed too")
     again = sum(number - 1 for number in Counter(places).values())
     return f"four members with one partition each, 40 records handled, {again} of them again, a lag of 0"
+
+
+def handled_places(team):
+    told = team.timeline()
+    mine = told[told["event"] == "handled"][["topic", "partitions", "offset"]]
+    return [f"{topic} {partition}-{offset}" for topic, [partition], offset in mine.itertuples(index=False)]
 
 
 def no_lag(behind):
@@ -464,9 +469,10 @@ BOTH_TOPICS = Exercise(
     chapter="groups",
     topic="bills",
     text="""
-        **Two topics, nobody idle.** `topic` and `lab.name("letters")` have two partitions each, with twenty records in
-        all. Start a group `office` with four members that reads both topics. Each member must own one partition, all
-        forty records must be handled, and the lag must come to 0. Put what `actors.start` returned into `team`.
+        **Two topics, nobody idle.** `topic` and `lab.name("letters")` have two partitions and twenty records each.
+        Start a group `office` with four members that reads both topics. Each member must own one partition, all
+        forty records must be handled, and the lag must come to 0. Put what `actors.start` returned into `team`. (Take
+        both names outside the function: inside a member there is no `lab`.)
     """,
     prepare=make_both,
     answers=["team"],

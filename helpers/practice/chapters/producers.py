@@ -135,7 +135,9 @@ def check_headers(lab):
         )
     if value != ORDER:
         raise Incorrect(
-            f"the last value holds {value}", f"{ORDER} and nothing else", "what is not order goes elsewhere"
+            f"the last value holds {value}",
+            f"{ORDER} and nothing else",
+            "the trace goes into a header, and the value has the order alone",
         )
     if not last["headers"]:
         raise Incorrect("the last record has no headers", "a header trace", 'headers=[("name", b"bytes")]')
@@ -203,7 +205,7 @@ HEADERS = Exercise(
             producer.send(topic, key=b"ada", value=b'{"item": "tea", "price": 3, "trace": "t-1"}')
             producer.close()
             """,
-            "what is not order goes elsewhere",
+            "the trace goes into a header, and the value has the order alone",
         ),
         "a-text-in-a-text": (
             """
@@ -244,6 +246,8 @@ OTHERS = ["vipula", "ben-vip-1", *(f"user-{number}" for number in range(22))]
 
 
 def check_own_partitioner(lab, VipFirst):
+    if not callable(VipFirst):
+        raise Incorrect(f"VipFirst is {VipFirst!r}"[:80], "the class itself", "without brackets: the check makes one")
     topic = lab.topic("vips", partitions=4)
     with closing(KafkaProducer(partitioner=call(VipFirst), **lab.client)) as producer:
         sent = [call(producer.send, topic, b"order", key.encode()) for key in (VIPS + OTHERS) * 2]
@@ -325,6 +329,13 @@ OWN_PARTITIONER = Exercise(
                 return 1 + murmur2(serialized_key) % others
     """,
     wrong={
+        "one-made": (
+            """
+            from kafka.partitioner import DefaultPartitioner
+            VipFirst = DefaultPartitioner()
+            """,
+            "the class itself",
+        ),
         "others-too": (
             """
             from kafka.partitioner import Partitioner, murmur2

@@ -46,10 +46,15 @@ def check_two(lab, group, team):
         state, owned, _ = group_now(lab, group)
         said = [line for name in ("ann", "ben") if name in names(team) for line in team.output(name).splitlines()]
         raised = next((line for line in said if "Error" in line), "nothing")
+        advice = 'start both: actors.start(lab, billing, ["ann", "ben"], group=...), and look at team.output("ann")'
+        if raised != "nothing":
+            advice = 'mend what it has raised: team.output("ann") and team.output("ben") have all of it'
+        if "FencedInstanceId" in raised:
+            advice = "two members cannot have one group_instance_id: the second throws the first one out"
         raise Incorrect(
             f"the group is {state}, with {listed(sorted(owned)) or 'no member'}; a member said: {raised[:120]}",
             "ann and ben with two partitions each",
-            'start both: actors.start(lab, billing, ["ann", "ben"], group=...), and look at team.output("ann")',
+            advice,
         )
 
 
@@ -203,7 +208,7 @@ STEADY = Exercise(
         "not-static": (team_of("steady", "heartbeat_interval_ms=300, "), "does not say goodbye"),
         "one-id": (
             team_of("steady", 'group_instance_id="till", heartbeat_interval_ms=300, '),
-            "two partitions each",
+            "cannot have one group_instance_id",
         ),
         "short-session": (
             team_of("steady", "group_instance_id=me.name, session_timeout_ms=1000, heartbeat_interval_ms=200, "),
