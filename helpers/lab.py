@@ -174,7 +174,8 @@ def wait_until(condition, what, deadline=DEADLINE):
     until = time.monotonic() + deadline
     while not condition():
         if time.monotonic() > until:
-            raise LabError(f"Waited {deadline} s for {what}, in vain.", "", course("doctor"))
+            again = "   (all OK? A cell ran twice, or out of order: Restart Kernel and Run All Cells)"
+            raise LabError(f"Waited {deadline} s for {what}, in vain.", "", course("doctor") + again)
         time.sleep(0.02)
 
 

@@ -127,8 +127,8 @@ def install():
             return fail(
                 "The packages could not be installed.",
                 last_line(done),
-                "connect to a network with a Python package index (or set the four variables of a workshop's stick, "
-                "as README says; or make room on the disk), then: make setup",
+                "connect to a network with a Python package index (or set the four variables of a workshop's stick "
+                "to a whole copy of its wheels, as README says; or make room on the disk), then: make setup",
             )
     leave_out_the_news()
     installed = sorted(path.name for path in site_packages().glob("*.dist-info"))
@@ -156,7 +156,7 @@ def run(*line):
 def last_line(done):
     """The last thing that a failed command said."""
     lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    telling = [line for line in lines if re.search("error|caused by", line, re.IGNORECASE)]
+    telling = [line for line in lines if re.search("error|caused by|because", line, re.IGNORECASE)]
     return (telling or lines or ["it said nothing"])[-1]
 
 

@@ -19,7 +19,7 @@ from ..lab import LabError
 DEADLINE = 4  # seconds for an answer of the guard
 STARTING = 20  # seconds for its first one
 ENDED = "All members of this notebook were ended."  # when a cell was interrupted
-AGAIN = "Run again from the cell with actors.start on."
+AGAIN = "Run again from the cell that started them (actors.start, shop.start) on."
 
 _link = None
 

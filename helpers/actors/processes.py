@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 import traceback
 from collections import Counter
@@ -86,7 +87,7 @@ class Actors:
         if not callable(function):
             raise LabError(f"{function!r} is no function.", "", "actors.start(lab, billing, members=[...])")
         self.lab, self.function, self.link = lab, function, link()
-        self.began, self.processes = time.monotonic(), []
+        self.began, self.processes, self.reading = time.monotonic(), [], threading.Lock()
         name = lab.name(group or function.__name__)
         if name in _started:
             _started[name].kill()
@@ -190,10 +191,11 @@ class Actors:
     def _running(self):
         """The processes that run. Reads all logs first, and shows what is new of what was printed or raised."""
         lines = []
-        for process in self.processes:
-            for event in process.read():
-                if event["event"] in ("printed", "raised"):
-                    lines += [f"{process.name} | {line}" for line in event["text"].splitlines()]
+        with self.reading:  # several customers of the shop may ask at the same time
+            for process in self.processes:
+                for event in process.read():
+                    if event["event"] in ("printed", "raised"):
+                        lines += [f"{process.name} | {line}" for line in event["text"].splitlines()]
         hidden = [f"... and {len(lines) - MOST_SHOWN:,} lines more: output(name)"] if len(lines) > MOST_SHOWN else []
         for line in lines[:MOST_SHOWN] + hidden:
             print(line)

@@ -113,7 +113,7 @@ def prepared():
     wanted = [places.cache() / kafka / "bootstrap.checkpoint", jvm.archive(kafka)]
     missing = [path.name for path in wanted if not path.exists()]
     if missing:
-        return fail(f"{' and '.join(missing)} missing in {places.cache() / kafka}", _refill())
+        return fail(f"{' and '.join(missing)} missing in {places.cache() / kafka}", course("prefetch"))
     return ok("formatted storage and JVM archive")
 
 

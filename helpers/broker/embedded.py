@@ -271,7 +271,7 @@ def _launch(cluster, node):
 def spawn(version, folder, options=(), use_archive=True):
     """Runs the server on folder/server.properties in a session of its own, so that no Ctrl-C reaches it."""
     line = jvm.command(version, "kafka.Kafka", "server.properties", options=options, use_archive=use_archive)
-    with open(folder / "broker.log", "wb") as log:
+    with open(folder / "broker.log", "wb") as log, jvm.runnable():
         return subprocess.Popen(
             line,
             cwd=folder,

@@ -3,10 +3,11 @@
 import hashlib
 import os
 import platform
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import jars
-from .errors import LabError
+from .errors import LabError, course
 from .places import cache
 
 HERE = Path(__file__).parent
@@ -60,6 +61,15 @@ def command(version, main, *arguments, options=(), log4j="log4j2.xml", heap="256
         line.append(f"-XX:AOTCache={ready}")
     line.append(f"-Dlog4j2.configurationFile={(HERE / log4j).as_uri()}")
     return [*line, "-cp", jars.class_path(version), main, *arguments]
+
+
+@contextmanager
+def runnable():
+    """Raises LabError when Java cannot be run, as when its file is damaged."""
+    try:
+        yield
+    except OSError as error:
+        raise LabError("Java does not run.", str(error), course("doctor")) from error
 
 
 def environment():

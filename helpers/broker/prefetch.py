@@ -103,7 +103,8 @@ def _write_settings(folder):
 
 
 def _run(line, folder):
-    done = subprocess.run(line, cwd=folder, env=jvm.environment(), capture_output=True, text=True)
+    with jvm.runnable():
+        done = subprocess.run(line, cwd=folder, env=jvm.environment(), capture_output=True, text=True)
     if done.returncode:
         raise LabError(
             "Kafka's storage tool failed.",

@@ -9,7 +9,7 @@ _revealed = set()
 def predict(id, guess, form):
     """Keeps the first guess, and says so; a different one later does not change it. None and ... are no guess.
 
-    form is int for a whole number, or the list of the answers there are. A guess of another form is not kept.
+    form is int for a whole number from 0 up, or the list of the answers there are. A guess of another form is not kept.
     """
     if guess is None or guess is ...:
         if id not in _guesses:
@@ -20,7 +20,7 @@ def predict(id, guess, form):
     elif id in _revealed:
         print("The run has already shown it. After a restart of the kernel you can predict again.")
     elif not fits(guess, form):
-        wanted = "no whole number" if form is int else f"none of {', '.join(map(repr, form))}"
+        wanted = "no whole number from 0 up" if form is int else f"none of {', '.join(map(repr, form))}"
         print(f"{guess!r} is {wanted}. Put {'one' if form is int else 'one of them'} into the cell, and run it again.")
     else:
         _guesses[id] = guess
@@ -44,10 +44,10 @@ def reveal(id, actual, why="A surprise shows which part of your picture of Kafka
 
 
 def fits(guess, form):
-    """Whether a guess has the form of an answer: a whole number for int, else one of the answers in form."""
+    """Whether a guess has the form of an answer: a whole number from 0 up for int, else one of the answers in form."""
     if form is int:
         number = _number(guess)
-        return number is not None and number.is_integer()
+        return number is not None and number.is_integer() and number >= 0
     return any(_same(guess, answer) for answer in form)
 
 

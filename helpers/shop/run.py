@@ -121,7 +121,7 @@ def _check_crash(wanted):
 
 
 def _wait_until_ready(team):
-    """Until every process says that it is; raises LabError, and ends the others, when one of them ends instead."""
+    """Until every process is; raises LabError, and ends the others, when one of them ends instead."""
     wait_until(lambda: len(team.running()) < len(team.processes) or all(map(_ready, team.processes)), "the shop", 30)
     ended = [process.state() for process in team.processes if process.end]
     if ended:
@@ -130,7 +130,8 @@ def _wait_until_ready(team):
 
 
 def _ready(process):
-    return any(event["event"] == "ready" for event in process.events)
+    """Whether a server can be asked, or a service is a member of its group."""
+    return any(event["event"] in ("ready", "joined") for event in process.events)
 
 
 class Run:
@@ -168,10 +169,10 @@ class Run:
         try:
             return self.api.ask(*question, **headers)
         except NoAnswer:
-            self._check_running()
+            self.check_running()
             raise
 
-    def _check_running(self):
+    def check_running(self):
         """Raises LabError when nobody of the shop runs."""
         if not self.running():
             raise LabError(
@@ -226,7 +227,7 @@ class Run:
         while busy := self.busy():
             if restart:
                 self.team.add(*self._not_running())
-            self._check_running()
+            self.check_running()
             if time.monotonic() > until:
                 raise LabError(f"The shop is not quiet after {deadline} s.", *self._why_busy(busy))
             time.sleep(0.1)
@@ -305,11 +306,11 @@ class Run:
         try:
             wait_until(lambda: member not in self.running(), f"{member} to be gone", GONE)
         except LabError:
-            gone = ", ".join(self._not_running()) or "nobody"
+            gone, crash = ", ".join(self._not_running()), self.settings.crash or "none"
             raise LabError(
                 f"{member} still runs: nothing has killed it.",
-                f"not running: {gone}; the crash of this shop: {self.settings.crash or 'none'}",
-                "restart who is not running",
+                f"not running: {gone or 'nobody'}; the crash of this shop, once in its life: {crash}",
+                "restart who is not running" if gone else "run again from the cell with shop.start(...) on",
             ) from None
 
     def running(self):
@@ -354,9 +355,11 @@ def place_orders(run, actions, seed=0, wait=False, clients=CLIENTS):
     """
     users = sorted(actions)
     shares = [{user: actions[user] for user in users[number::clients]} for number in range(clients)]
-    with ThreadPoolExecutor(clients) as pool:
-        answers = pool.map(partial(_place, run, seed, wait), shares)
-        return sorted(status for some in answers for status in some)
+    pool = ThreadPoolExecutor(clients)
+    answers = pool.map(partial(_place, run, seed, wait), shares)
+    statuses = sorted(status for some in answers for status in some)
+    pool.shutdown()  # not after an interrupt: the shop ends with the cell, and the customers with it
+    return statuses
 
 
 def _place(run, seed, wait, share):
@@ -365,7 +368,7 @@ def _place(run, seed, wait, share):
     for turn in range(max(map(len, share.values()), default=0)):
         for user, mine in share.items():
             if turn < len(mine):
-                status, answer = _insist(client, *mine[turn], key=f"{seed}-{user}-{turn}")
+                status, answer = _insist(run, client, *mine[turn], key=f"{seed}-{user}-{turn}")
                 statuses.append(status)
                 if wait and "orderId" in answer:
                     order = answer["orderId"]
@@ -374,13 +377,17 @@ def _place(run, seed, wait, share):
     return statuses
 
 
-def _insist(client, path, body, key):
-    """Asks again, with the same key, while there is no answer or "503, ask again". Returns (status, answer)."""
+def _insist(run, client, path, body, key):
+    """Asks again, with the same key, while there is no answer or "503, ask again". Returns (status, answer).
+
+    Raises LabError when nobody of the shop runs.
+    """
     until = time.monotonic() + INSIST
     while True:
         try:
             status, answer = client.ask("POST", path, body, **{"Idempotency-Key": key})
         except NoAnswer:
+            run.check_running()
             status, answer = 504, {}
         if status not in (503, 504) or time.monotonic() > until:
             return status, answer

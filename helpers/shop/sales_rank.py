@@ -34,7 +34,6 @@ def serve(me, settings):
     producer = KafkaProducer(**me.client, transactional_id=settings.prefix + me.name)
     producer.init_transactions()  # whoever used this id before is fenced off
     me.follow(consumer)
-    me.log("ready")
     while not me.stopping:
         polled = consumer.poll(100)
         if polled:

@@ -79,7 +79,6 @@ class Service:
                 self.module.prepare(self.db, self.settings)
         self.relay.start()
         self.me.follow(self.consumer)
-        self.me.log("ready")
         ticked = time.monotonic()
         while not self.me.stopping:
             if not self.relay.is_alive():

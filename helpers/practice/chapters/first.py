@@ -37,7 +37,7 @@ def check_own_name(lab):
             expected,
             'str(b"Ada") turns bytes into such a text: send b"Ada" or "Ada".encode() itself',
         )
-    if value.strip().casefold() in {"your name", "name", "me"}:
+    if value.strip().casefold() in {"your name", "name", "me", "..."}:
         raise Incorrect(f"the last value is {value!r}", "your own name", "put your name in its place")
     return f"the last record says {value!r}"
 
@@ -126,7 +126,8 @@ def check_read_again(lab):
         raise NotAttempted(
             f"the committed offsets of {group} are the end offsets: nothing is left for it",
             without_prefix(lab, topic, "billing")
-            or "a reset needs --execute: without it, it is only a rehearsal. A seek moves one consumer, not the group. "
+            or "a reset needs --execute: without it, it is only a rehearsal. A seek moves one consumer, once it "
+            "reads or calls position(), and only a commit() after that moves the group. "
             "auto_offset_reset counts only for a group that has committed nothing",
         )
     ahead = {number: offset for number, offset in now.items() if offset > 0}

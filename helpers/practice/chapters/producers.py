@@ -10,6 +10,7 @@ from itertools import count
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
+from kafka.partitioner import Partitioner
 
 from ...lab import LabError, broker
 from ...observe.ask import ask
@@ -245,15 +246,33 @@ VIPS = ["vip-ada", "vip-ben", "vip-cho"]
 OTHERS = ["vipula", "ben-vip-1", *(f"user-{number}" for number in range(22))]
 
 
+class Watched(Partitioner):
+    """The learner's partitioner; remembers the first partition that does not exist, for which a producer waits long."""
+
+    def __init__(self, partitioner):
+        self.partitioner, self.wrong = partitioner, ""
+
+    def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+        number = self.partitioner.partition(topic, key, serialized_key, value, serialized_value, cluster)
+        if number in cluster.partitions_for_topic(topic):
+            return number
+        self.wrong = self.wrong or f"for {key} it returned {number!r}"
+        return 0
+
+
 def check_own_partitioner(lab, VipFirst):
     if not callable(VipFirst):
         raise Incorrect(f"VipFirst is {VipFirst!r}"[:80], "the class itself", "without brackets: the check makes one")
     topic = lab.topic("vips", partitions=4)
-    with closing(KafkaProducer(partitioner=call(VipFirst), **lab.client)) as producer:
+    watched = Watched(call(VipFirst))
+    with closing(KafkaProducer(partitioner=watched, **lab.client)) as producer:
         sent = [call(producer.send, topic, b"order", key.encode()) for key in (VIPS + OTHERS) * 2]
         producer.flush()
         for one in sent:
             call(one.get, 10)
+    if watched.wrong:
+        advice = "a remainder of n lies between 0 and n - 1; add nothing that leads beyond the last partition"
+        raise Incorrect(watched.wrong, "a partition of the topic: 0, 1, 2 or 3", advice)
     where = records(lab, topic).groupby("key")["partition"].agg(set).to_dict()
     strayed = [key for key in VIPS if where[key] != {0}]
     if strayed:
@@ -329,6 +348,18 @@ OWN_PARTITIONER = Exercise(
                 return 1 + murmur2(serialized_key) % others
     """,
     wrong={
+        "one-too-many": (
+            """
+            from kafka.partitioner import Partitioner, murmur2
+
+            class VipFirst(Partitioner):
+                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                    if serialized_key.startswith(b"vip-"):
+                        return 0
+                    return 1 + murmur2(serialized_key) % len(cluster.partitions_for_topic(topic))
+            """,
+            "it returned 4",
+        ),
         "one-made": (
             """
             from kafka.partitioner import DefaultPartitioner

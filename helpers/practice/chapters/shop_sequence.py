@@ -92,7 +92,7 @@ def check_written_twice(lab, mine):
     sold = lab.name("shop.product.sold")  # not from a relay: what was aborted stands there a second time
     twice = [one for name in shop_topics(lab) if name != sold for one in more_than_once(lab, name)]
     if not twice:
-        raise Incorrect("no ce_id is twice in a topic", "one that is", advice_on_writing(mine.settings.crash))
+        raise Incorrect("no ce_id is twice in a topic", "one that is", advice_on_writing(mine.settings))
     if found := mine.sql("balance", "SELECT ce_id FROM ledger GROUP BY ce_id HAVING count(*) > 1"):
         ids = listed(row["ce_id"] for row in found)
         raise Incorrect(f"{ids} is twice in the ledger", "one effect", "leave the inbox as it is")
@@ -113,12 +113,15 @@ def more_than_once(lab, name):
     return [f"{kind.removeprefix('shop.')} ({ce_id}) in {topic}" for (kind, ce_id), n in found.items() if n > 1]
 
 
-def advice_on_writing(crash):
+def advice_on_writing(settings):
     """What to try, by the crash that the learner has asked for."""
+    crash = settings.crash
     if not crash:
         return 'nobody was killed: shop.start(lab, crash={"service": ..., "point": ...})'
     if crash["point"] != "after_ack":
         return f"{crash['point']}: then the record is read again. Who writes is the relay: kill it before its mark"
+    if not (settings.folder / "crashed-0").exists():
+        return "nobody has been killed yet: a relay writes what its service answers, stock.reserved, not stock.reserve"
     return "the relay has left no mark: mine.restart(...) lets it write again what it has written before"
 
 
