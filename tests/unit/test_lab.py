@@ -44,7 +44,7 @@ def send(lab, topic):
     producer.close()
 
 
-def test_it_says_which_broker_it_took_and_that_it_was_open_before(home, capsys):
+def test_it_says_which_broker_it_took_and_that_it_was_open_before(lab, capsys):
     line = f"Kafka {places.kafka_version()}, embedded, 1 broker\n"
     open_lab("announced")
     assert capsys.readouterr().out == line

@@ -3,6 +3,7 @@
 import _thread
 import itertools
 import re
+import signal
 import socket
 import sqlite3
 import threading
@@ -402,10 +403,14 @@ def test_ctrl_c_ends_the_shop_and_says_so_in_one_line(home, capsys, monkeypatch)
     def interrupted(lab, options):
         runs.append(shop.start(lab))
         threading.Timer(0.5, _thread.interrupt_main).start()
-        shop.place_orders(runs[0], shop.plan(100_000, 100, seed=1))
+        shop.place_orders(runs[0], shop.plan(3000, 100, seed=1))
 
     monkeypatch.setattr(command_line, "_run", interrupted)
-    assert command_line.main(["run"]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores SIGINT
+    try:
+        assert command_line.main(["run"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "Interrupted: the shop and its processes have ended.\n"
     assert not runs[0].running()
     customers = [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
