@@ -356,10 +356,11 @@ def place_orders(run, actions, seed=0, wait=False, clients=CLIENTS):
     users = sorted(actions)
     shares = [{user: actions[user] for user in users[number::clients]} for number in range(clients)]
     pool = ThreadPoolExecutor(clients)
-    answers = pool.map(partial(_place, run, seed, wait), shares)
-    statuses = sorted(status for some in answers for status in some)
-    pool.shutdown()  # not after an interrupt: the shop ends with the cell, and the customers with it
-    return statuses
+    try:
+        answers = pool.map(partial(_place, run, seed, wait), shares)
+        return sorted(status for some in answers for status in some)
+    finally:
+        pool.shutdown(wait=False)  # after an interrupt the shop ends with the cell, and the customers with it
 
 
 def _place(run, seed, wait, share):
