@@ -94,6 +94,11 @@ def lost_or_twice(expected, found):
     return "; ".join(f"{words}: {listed(values)}" for words, values in said.items() if values)
 
 
+def ran_again(expected, found):
+    """Whether exactly the expected values are in a log, some more than once: the learner's cell ran twice."""
+    return len(found) > len(expected) and set(found) == set(expected)
+
+
 def is_other_form(found, right):
     """Whether found has the texts of right, a sorted list, but is not that list: a set, a tuple, or unsorted."""
     return found != right and isinstance(found, list | tuple | set) and sorted(map(str, found)) == right

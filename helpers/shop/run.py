@@ -121,7 +121,7 @@ def _check_crash(wanted):
 
 
 def _wait_until_ready(team):
-    """Until every process is; raises LabError, and ends the others, when one of them ends instead."""
+    """Until every process is ready; raises LabError, and ends the others, when one of them ends instead."""
     wait_until(lambda: len(team.running()) < len(team.processes) or all(map(_ready, team.processes)), "the shop", 30)
     ended = [process.state() for process in team.processes if process.end]
     if ended:

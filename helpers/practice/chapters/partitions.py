@@ -5,7 +5,7 @@ from itertools import permutations
 
 from kafka import KafkaProducer
 
-from ..broker_state import ends, listed, lost_or_twice, partition_of, records, send
+from ..broker_state import ends, listed, lost_or_twice, partition_of, ran_again, records, send
 from ..exercise import Exercise, Incorrect, NotAttempted
 from ..learner import call
 
@@ -21,9 +21,10 @@ def check_same_key(lab):
     again = 'Begin afresh with practice.task("same-key", lab)'
     if found["key"].isna().any():
         raise Incorrect("records without a key", "the user as key", f"send(topic, key=..., value=...). {again}")
-    if wrong := lost_or_twice([value for _, value in STEPS], found["value"]):
-        ran_again = len(found) > len(STEPS) and found["value"].isin([value for _, value in STEPS]).all()
-        advice = "your cell ran more than once" if ran_again else "the second of each pair is the value"
+    values = [value for _, value in STEPS]
+    if wrong := lost_or_twice(values, found["value"]):
+        twice = ran_again(values, found["value"])
+        advice = "your cell ran more than once" if twice else "the second of each pair is the value"
         raise Incorrect(wrong, "the 12 values, once each", f"{advice}. {again}")
     shared = found.groupby("key")["value"].agg(lambda values: len({value[:3] for value in values}))
     if shared.max() > 1:
@@ -95,6 +96,17 @@ SAME_KEY = Exercise(
             producer.close()
             """,
             "leave partition= out",
+        ),
+        "ran-twice": (
+            """
+            from kafka import KafkaProducer
+            steps = [(user, f"{user}-{number}") for number in range(4) for user in ("ada", "ben", "cho")]
+            producer = KafkaProducer(**lab.client)
+            for user, value in steps * 2:
+                producer.send(topic, key=user.encode(), value=value.encode())
+            producer.close()
+            """,
+            "your cell ran more than once",
         ),
         "no-key": (
             """
