@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -70,7 +71,8 @@ class Lab:
         """Returns the full name of a consumer group that has no members and no committed offsets."""
         self.need_broker()
         group = self.name(name)
-        self._delete_groups([group])
+        gone = partial(patiently, self._group_is_gone, group)
+        wait_until(gone, f"group {group} to be deleted", deadline=SESSION + DEADLINE)
         return group
 
     def log_folder(self, topic, partition):
@@ -104,8 +106,7 @@ class Lab:
     def reset(self):
         """Deletes every topic and group of this chapter."""
         self._delete_topics([topic for topic in self.admin.list_topics() if topic.startswith(self.prefix)])
-        wait_until(lambda: patiently(self._groups) is not False, "the group coordinator to have loaded")
-        self._delete_groups([group for group in self._groups() if group.startswith(self.prefix)])
+        wait_until(partial(patiently, self._no_group_is_left), "the groups to be deleted", deadline=SESSION + DEADLINE)
 
     def end_started(self):
         """Ends every process that was started on this lab; safe to call twice."""
@@ -130,17 +131,16 @@ class Lab:
             self.admin.delete_topics(sorted(present), raise_errors=False)
             wait_until(lambda: not present & set(self.admin.list_topics()), f"topics {sorted(present)} to be deleted")
 
-    def _delete_groups(self, groups):
-        """Deletes those that exist; members that a killed kernel left behind are removed first.
+    def _no_group_is_left(self):
+        mine = [group for group in self._groups() if group.startswith(self.prefix)]
+        return all([self._group_is_gone(group) for group in mine])
+
+    def _group_is_gone(self, group):
+        """Deletes it if it exists; members that a killed kernel left behind are removed first.
 
         One that was killed while it joined others has no id yet to remove it by: the coordinator waits for it as long
         as its session lasts, 45 s by default.
         """
-        for group in groups:
-            gone, what = lambda group=group: patiently(self._group_is_gone, group), f"group {group} to be deleted"
-            wait_until(gone, what, deadline=SESSION + DEADLINE)
-
-    def _group_is_gone(self, group):
         if group not in self._groups():
             return True
         members = self.admin.describe_groups([group])[group]["members"]

@@ -14,7 +14,15 @@ from pathlib import Path
 import psutil
 
 from tests.browser.lab import copy_course, running_lab
-from tests.browser.page import KERNEL_IS_IDLE, OPEN_TIMEOUT_MS, RUN_IS_OVER, RUN_TIMEOUT_MS, opened, running_browser
+from tests.browser.page import (
+    KERNEL_IS_IDLE,
+    OPEN_TIMEOUT_MS,
+    POLL_MS,
+    RUN_IS_OVER,
+    RUN_TIMEOUT_MS,
+    opened,
+    running_browser,
+)
 from tests.notebooks.compare import differences
 from tests.notebooks.execute import normalise, read
 
@@ -31,14 +39,14 @@ def killed_in_its_middle(browser, lab, name, committed):
         page.choose("Edit", "Clear Outputs of All Cells")
         page.choose("Run", "Run All Cells")
         half = sum(cell.cell_type == "code" for cell in committed.cells) // 2
-        page.page.wait_for_function(SO_MANY_CELLS_ARE_DONE, arg=half, polling=100, timeout=RUN_TIMEOUT_MS)
+        page.page.wait_for_function(SO_MANY_CELLS_ARE_DONE, arg=half, polling=POLL_MS, timeout=RUN_TIMEOUT_MS)
         kill_kernel(lab)
         page.page.locator(OK_BUTTON).click(timeout=OPEN_TIMEOUT_MS)  # "The kernel appears to have died"
-        page.page.wait_for_function(KERNEL_IS_IDLE, timeout=OPEN_TIMEOUT_MS)
+        page.page.wait_for_function(KERNEL_IS_IDLE, polling=POLL_MS, timeout=OPEN_TIMEOUT_MS)
         page.choose("Edit", "Clear Outputs of All Cells")
         page.choose("Run", "Restart Kernel and Run All Cells…")
         page.page.locator(OK_BUTTON).click(timeout=OPEN_TIMEOUT_MS)  # "Do you want to restart the kernel?"
-        page.page.wait_for_function(RUN_IS_OVER, timeout=RUN_TIMEOUT_MS)
+        page.page.wait_for_function(RUN_IS_OVER, polling=POLL_MS, timeout=RUN_TIMEOUT_MS)
         return page.problems() + differences(committed, normalise(page.notebook()))
 
 

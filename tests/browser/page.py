@@ -12,6 +12,7 @@ from playwright.sync_api import sync_playwright
 OPEN_TIMEOUT_MS = 60_000
 RUN_TIMEOUT_MS = 300_000
 DRAW_TIMEOUT_MS = 10_000
+POLL_MS = 200  # looking at each frame, Chromium works more than the kernel
 WIDTH, HEIGHT, TALLEST = 1400, 1000, 16_000
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGUMENTS = [
@@ -98,7 +99,7 @@ class NotebookPage:
             self.page.wait_for_function(IS_READY, timeout=OPEN_TIMEOUT_MS)
         self.page.evaluate(OPEN, path)
         self.page.locator(f"{PANEL} .jp-Cell").first.wait_for(timeout=OPEN_TIMEOUT_MS)
-        self.page.wait_for_function(KERNEL_IS_IDLE, timeout=OPEN_TIMEOUT_MS)
+        self.page.wait_for_function(KERNEL_IS_IDLE, polling=POLL_MS, timeout=OPEN_TIMEOUT_MS)
 
     def close(self):
         """Closes the notebook without saving it; JupyterLab stays open."""
@@ -114,7 +115,7 @@ class NotebookPage:
         """Clears the committed outputs, runs all cells by the menu and waits until the run is over."""
         self.choose("Edit", "Clear Outputs of All Cells")
         self.choose("Run", "Run All Cells")
-        self.page.wait_for_function(RUN_IS_OVER, timeout=RUN_TIMEOUT_MS)
+        self.page.wait_for_function(RUN_IS_OVER, polling=POLL_MS, timeout=RUN_TIMEOUT_MS)
 
     def choose(self, menu, entry):
         """Clicks an entry of a menu."""

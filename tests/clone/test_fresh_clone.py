@@ -51,9 +51,10 @@ def test_a_second_set_up_needs_no_network_and_little_time(clone):
 
 
 def test_make_test_runs_the_tests_and_fails_when_they_do(clone):
-    assert make(clone, "test", "TESTS=tests/unit/test_house.py").returncode == 0
+    ruff = "TESTS=tests/unit/test_house.py -k test_ruff -n 0"
+    assert make(clone, "test", ruff).returncode == 0
     (clone / "helpers" / "unused.py").write_text("import os\n")
-    failed = make(clone, "test", "TESTS=tests/unit/test_house.py")
+    failed = make(clone, "test", ruff)
     (clone / "helpers" / "unused.py").unlink()
     assert failed.returncode != 0
     assert "F401" in failed.stdout

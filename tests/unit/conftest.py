@@ -13,10 +13,23 @@ from helpers.lab import wait_until
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A folder for brokers of this test only; they are ended after it. A broker in Docker is left alone."""
-    monkeypatch.setattr("helpers.broker.choose.compose_broker", lambda: None)
-    monkeypatch.setenv("KAFKA_COURSE_HOME", str(tmp_path / "home"))
-    yield tmp_path / "home"
+    """A folder for brokers of this test only; they are ended after it."""
+    yield from own_home(monkeypatch, tmp_path / "home")
+
+
+@pytest.fixture(scope="module")
+def module_home(tmp_path_factory):
+    """A folder for brokers of this module only; they are ended after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield from own_home(patch, tmp_path_factory.mktemp("module") / "home")
+
+
+def own_home(patch, folder):
+    """Brokers are started in this folder, and ended after it; those of somebody else are left alone."""
+    patch.setattr("helpers.broker.choose.compose_broker", lambda: None)
+    patch.setenv("KAFKA_COURSE_HOME", str(folder))
+    patch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
+    yield folder
     stop(wipe=True)
 
 

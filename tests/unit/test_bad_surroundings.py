@@ -19,12 +19,12 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from helpers import setup
 from helpers.broker import LabError, course, embedded, jars, places, prefetch
 from helpers.lab import open_lab
+from tests.unit import SOON
 
 ROOT = places.CHECKOUT
 VERSION = places.DEFAULT_VERSION
 REAL_JARS = jars.folder(VERSION)
 NO_NETWORK = {name: "http://127.0.0.1:1" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
-SOON = 5  # seconds
 
 
 @pytest.fixture(autouse=True)

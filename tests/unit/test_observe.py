@@ -20,19 +20,15 @@ from helpers import observe
 from helpers.broker import embedded, stop
 from helpers.lab import Lab, LabError, open_lab, wait_until
 from helpers.observe import ask
+from tests.unit import SOON
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(module_home):
     """One broker for the whole file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KAFKA_COURSE_HOME", str(tmp_path_factory.mktemp("observe")))
-        patch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
-        patch.setattr(importlib.import_module("helpers.broker.choose"), "compose_broker", lambda: None)
-        lab = open_lab("observing")
-        yield lab
-        lab.close()
-        stop(wipe=True)
+    lab = open_lab("observing")
+    yield lab
+    lab.close()
 
 
 @contextmanager
@@ -54,20 +50,20 @@ def own_brokers(tmp_path, monkeypatch, brokers):
 
 @contextmanager
 def refused(words):
-    """One LabError with these words, in less than 5 s."""
+    """One LabError with these words, within SOON."""
     start = time.monotonic()
     with pytest.raises(LabError, match=words):
         yield
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < SOON
 
 
 def is_said(question):
-    """Whether observe answers, in less than 5 s either way."""
+    """Whether observe answers, within SOON either way."""
     start = time.monotonic()
     try:
         question()
     except LabError:
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < SOON
         return False
     return True
 

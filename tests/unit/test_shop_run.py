@@ -1,4 +1,4 @@
-"""The shop as it runs, on a broker of this test only: orders, stories, invariants, faults, and guards taken away."""
+"""The shop as it runs, on a real broker: orders, stories, invariants, faults, and guards taken away."""
 
 import itertools
 import re
@@ -18,10 +18,11 @@ from helpers import shop
 from helpers.lab import LabError, open_lab, wait_until
 from helpers.shop import __main__ as command_line
 from helpers.shop import events, topics
+from tests.unit import SOON
 
 
 @pytest.fixture
-def lab(home):
+def lab(module_home):
     lab = open_lab("shoptest")
     yield lab
     lab.close()
@@ -299,12 +300,13 @@ def test_an_event_that_cannot_be_handled_parks_its_key(lab):
     with pytest.raises(LabError, match=r"balanse is no process(.|\n)*balance, "):
         run.restart("balanse")
     run.team.kill()
-    with KafkaProducer(**lab.client) as producer:
-        producer.send(lab.name("shop.balance.command"), b"nobody reads this").get(timeout=10)
     questions = [
+        run.busy,
         lambda: run.settle(30),
         lambda: run.charge("ann", 1),
         lambda: run.claimed("claim-1"),
+        lambda: run.behave("provider"),
+        lambda: run.restart("balance"),
         lambda: shop.place_orders(run, shop.plan(9, 3, seed=1)),
     ]
     for question in questions:
@@ -409,7 +411,7 @@ def test_ctrl_c_ends_the_shop_and_says_so_in_one_line(home, capsys, monkeypatch)
         try:
             shop.place_orders(runs[0], shop.plan(3000, 100, seed=1))
         finally:
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < SOON
 
     monkeypatch.setattr(command_line, "_run", interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores SIGINT
