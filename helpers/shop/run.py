@@ -64,6 +64,7 @@ OPEN = ("RUNNING", "CANCELLING")
 CLIENTS = 8  # connections that place orders at the same time
 INSIST = 60  # seconds for which a customer asks again, when there is no answer
 GONE = 20  # seconds until a killed process has to be gone
+READY = 90  # seconds until a process has to be ready; one that ends instead is noticed at once
 
 
 def start(lab, members=(), **settings):
@@ -122,7 +123,7 @@ def _check_crash(wanted):
 
 def _wait_until_ready(team):
     """Until every process is ready; raises LabError, and ends the others, when one of them ends instead."""
-    wait_until(lambda: len(team.running()) < len(team.processes) or all(map(_ready, team.processes)), "the shop", 30)
+    wait_until(lambda: len(team.running()) < len(team.processes) or all(map(_ready, team.processes)), "the shop", READY)
     ended = [process.state() for process in team.processes if process.end]
     if ended:
         team.kill()
@@ -166,11 +167,18 @@ class Run:
         return self._ask("POST", path, body, **{"Idempotency-Key": key or f"key-{self.numbers}"})
 
     def _ask(self, *question, **headers):
-        try:
+        with self._answered("order"):
             return self.api.ask(*question, **headers)
-        except NoAnswer:
+
+    @contextlib.contextmanager
+    def _answered(self, member):
+        """Raises LabError when this member, or nobody of the shop, answers."""
+        try:
+            yield
+        except NoAnswer as silence:
             self.check_running()
-            raise
+            why = "it has ended, or is too slow"
+            raise LabError(f"{silence}.", why, f"run.restart({member!r}), and the same once more") from None
 
     def check_running(self):
         """Raises LabError when nobody of the shop runs."""
@@ -178,7 +186,7 @@ class Run:
             raise LabError(
                 "The processes of this shop have ended.",
                 "it was stopped, another shop was started, or a cell was interrupted",
-                "run = shop.start(lab)",
+                "run again from the cell with shop.start(...) on",
             ) from None
 
     def behave(self, server, *rules):
@@ -187,7 +195,8 @@ class Run:
             what = f"behave({', '.join(map(repr, (server, *rules)))}) is no rule of a server."
             why = f"servers are {', '.join(SERVERS)}; a rule is a dict whose do is one of {', '.join(RULES)}"
             raise LabError(what, why, 'run.behave("provider", {"do": "decline", "times": 1})')
-        Client(self.folder, server).ask("PUT", "/behaviour", {"rules": list(rules)})
+        with self._answered(server):
+            Client(self.folder, server).ask("PUT", "/behaviour", {"rules": list(rules)})
 
     def sql(self, service, query, *values):
         """What a query of a service's database returns, as a list of dicts. LabError for an unknown service."""
@@ -207,7 +216,8 @@ class Run:
         """
         with contextlib.closing(store.connect(self.settings.database(service))) as db:
             if not db.execute("UPDATE parked SET released = 1 WHERE key = ?", (key,)).rowcount:
-                raise LabError(f"Nothing of {key} is parked.", "", f'run.sql("{service}", "SELECT key FROM parked")')
+                why = "it never was, or it is released already"
+                raise LabError(f"Nothing of {key} is parked.", why, f'run.sql("{service}", "SELECT key FROM parked")')
 
     def statuses(self):
         """How many orders there are of each status, as a dict."""
@@ -224,13 +234,15 @@ class Run:
         restart: who is killed meanwhile, or was before, is started again.
         """
         until = time.monotonic() + deadline
-        while busy := self.busy():
-            if restart:
-                self.team.add(*self._not_running())
-            self.check_running()
+        while busy := self._busy_after(restart):
             if time.monotonic() > until:
                 raise LabError(f"The shop is not quiet after {deadline} s.", *self._why_busy(busy))
             time.sleep(0.1)
+
+    def _busy_after(self, restart):
+        if restart:
+            self.team.add(*self._not_running())
+        return self.busy()
 
     def _why_busy(self, busy):
         """Why the shop is not quiet, and what mends it."""
@@ -242,9 +254,10 @@ class Run:
         """What is still to be done, in words; "" when the shop is quiet.
 
         A record that is handled between two looks could hide from both: its offset is committed, and what it has caused
-        is not published yet. So the ends of the topics have to be the same before and after.
+        is not published yet. So the ends of the topics have to be the same before and after. Raises LabError when
+        nobody of the shop runs: it would be busy for ever.
         """
-        self.running()  # shows what a process has raised
+        self.check_running()
         still = sum(self.statuses().get(status, 0) for status in OPEN)
         if still:
             return f"{still} orders are open"
@@ -292,15 +305,16 @@ class Run:
     def restart(self, member):
         """Waits until a member has been killed, or has crashed, and starts it again; returns when it is ready.
 
-        Raises LabError for a name that never ran, and for a member that still runs after GONE seconds.
+        Raises LabError for a name that never ran, a member that still runs after GONE seconds, a shop that has ended.
         """
         known = sorted({process.name for process in self.team.processes})
         if member not in known:
             raise LabError(f"{member} is no process of this shop.", "", f"restart one of {', '.join(known)}")
+        self.check_running()
         self._wait_until_gone(member)
         self.team.add(member)
         again = self.team.processes[-1]
-        wait_until(lambda: member not in self.running() or _ready(again), f"{member} to be ready", 20)
+        wait_until(lambda: member not in self.running() or _ready(again), f"{member} to be ready", READY)
 
     def _wait_until_gone(self, member):
         try:

@@ -224,7 +224,7 @@ def predictions(lesson):
     for id in sorted(forms.keys() ^ happened.keys(), key=str):
         yield f"{id} is predicted or revealed, and not both"
     for id in forms.keys() & happened.keys():
-        if not fits(str(happened[id]).strip("'"), int if forms[id] == "int" else ast.literal_eval(forms[id])):
+        if not fits(str(happened[id]).strip("'"), eval(forms[id], {"int": int, "range": range})):
             yield f"{id}: {happened[id]} is no answer that {forms[id]} allows"
 
 
