@@ -443,7 +443,8 @@ def kill(node_id, brokers=3):
     cluster, node = _node(node_id, brokers)
     process = process_of(node, cluster)
     if process is None:
-        raise LabError(f"Broker {node_id} does not run.", "it was killed or stopped already", "lab.start_broker()")
+        mend = "lab.start_broker(), then run again from the cell with lab.topic(...) on"
+        raise LabError(f"Broker {node_id} does not run.", "it was killed or stopped already", mend)
     keep(node.port, node.controller_port)
     os.kill(process.pid, signal.SIGKILL)
     _still_running([process], 5)

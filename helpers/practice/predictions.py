@@ -9,7 +9,8 @@ _revealed = set()
 def predict(id, guess, form):
     """Keeps the first guess, and says so; a different one later does not change it. None and ... are no guess.
 
-    form is int for a whole number from 0 up, or the list of the answers there are. A guess of another form is not kept.
+    form is int for a whole number from 0 up, a range of whole numbers, or the list of the answers there are. A guess of
+    another form is not kept.
     """
     if guess is None or guess is ...:
         if id not in _guesses:
@@ -20,8 +21,7 @@ def predict(id, guess, form):
     elif id in _revealed:
         print("The run has already shown it. After a restart of the kernel you can predict again.")
     elif not fits(guess, form):
-        wanted = "no whole number from 0 up" if form is int else f"none of {', '.join(map(repr, form))}"
-        print(f"{guess!r} is {wanted}. Put {'one' if form is int else 'one of them'} into the cell, and run it again.")
+        print(f"{guess!r} is {_no_answer(form)} into the cell, and run it again.")
     else:
         _guesses[id] = guess
         print(f"{id}: you predict {guess!r}. Now run it.")
@@ -49,6 +49,14 @@ def fits(guess, form):
         number = _number(guess)
         return number is not None and number.is_integer() and number >= 0
     return any(_same(guess, answer) for answer in form)
+
+
+def _no_answer(form):
+    if form is int:
+        return "no whole number from 0 up. Put one"
+    if isinstance(form, range):
+        return f"no whole number from {form[0]} to {form[-1]}. Put one"
+    return f"none of {', '.join(map(repr, form))}. Put one of them"
 
 
 def _same(one, other):

@@ -126,8 +126,9 @@ def check_read_again(lab):
         raise NotAttempted(
             f"the committed offsets of {group} are the end offsets: nothing is left for it",
             without_prefix(lab, topic, "billing")
-            or "a reset needs --execute: without it, it is only a rehearsal. A seek moves one consumer, once it "
-            "reads or calls position(), and only a commit() after that moves the group. "
+            or "a reset needs --execute: without it, it is only a rehearsal; and a group without members, so close() "
+            "yours. A seek moves one consumer, once it reads or calls position(), and only a commit() after that moves "
+            "the group. "
             "auto_offset_reset counts only for a group that has committed nothing",
         )
     ahead = {number: offset for number, offset in now.items() if offset > 0}
@@ -142,7 +143,8 @@ def check_read_again(lab):
         raise Incorrect(
             f"nothing is committed in partition {', '.join(map(str, gone))}",
             "offsets that have been moved, not deleted: 0 in every partition",
-            'run the task again, and name the group with lab.name("billing"): lab.group makes Kafka forget its offsets',
+            'run the task again, and name the group with lab.name("billing"): lab.group and --delete make Kafka forget '
+            "its offsets",
         )
     return "billing has every partition before it, from offset 0"
 

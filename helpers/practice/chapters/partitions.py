@@ -7,7 +7,7 @@ from kafka import KafkaProducer
 
 from ..broker_state import ends, listed, lost_or_twice, partition_of, ran_again, records, send
 from ..exercise import Exercise, Incorrect, NotAttempted
-from ..learner import call
+from ..learner import call, watched_hash
 
 # ---- same-key ------------------------------------------------------------------------------------------------------
 
@@ -175,14 +175,15 @@ MOST_KEYS = 16
 
 def check_hot_key(lab, key_for):
     topic = lab.topic("visits", partitions=4)
-    keys = [call(key_for, shop, user) for shop, user, _ in VISITS]
+    with watched_hash() as hashed:
+        keys = [call(key_for, shop, user) for shop, user, _ in VISITS]
     if wrong := [key for key in keys if not isinstance(key, bytes)]:
         raise Incorrect(
             f"key_for returned {wrong[0]!r}", "bytes", 'a text becomes bytes with .encode(): f"...".encode()'
         )
     if foreign := [key for key, (shop, _, _) in zip(keys, VISITS, strict=True) if not key.startswith(shop.encode())]:
         raise Incorrect(f"a key is {foreign[0]!r}", "keys that begin with the shop's name", 'f"{shop}-...".encode()')
-    if "hash" in key_for.__code__.co_names:
+    if hashed:
         raise Incorrect(
             "it calls Python's hash()",
             "the same key from every process",
@@ -273,6 +274,16 @@ HOT_KEY = Exercise(
                 return f"{shop}-{user}".encode()
             """,
             "seoul has 40 keys",
+        ),
+        "hash-in-a-helper": (
+            """
+            def bucket(user):
+                return hash(user) % 8
+
+            def key_for(shop, user):
+                return f"{shop}-{bucket(user)}".encode()
+            """,
+            "Python's hash()",
         ),
         "pythons-hash": (
             """
@@ -383,7 +394,11 @@ def check_add_partition(lab):
     if partitions != 4:
         advice = "create_partitions takes the new total" if partitions < 4 else f"take one more, not more: {again}"
         raise Incorrect(f"the topic has {partitions} partitions", "4", advice)
-    new = found[found["value"] != "joined"]
+    in_time = found.sort_values("timestamp", kind="stable")
+    old, new = in_time[: len(MEMBERS)], in_time[len(MEMBERS) :]
+    if set(old["key"]) != set(MEMBERS) or set(old["value"]) != {"joined"}:
+        advice = f"create_partitions leaves the records alone; lab.topic makes a new topic: {again}"
+        raise Incorrect("the six records from before are gone", "one of each user, and new ones", advice)
     if new.empty:
         raise Incorrect(
             "4 partitions, and no new records: the old ones have not moved",
@@ -448,6 +463,17 @@ ADD_PARTITION = Exercise(
             producer.close()
             """,
             "the topic has 3 partitions",
+        ),
+        "made-anew": (
+            """
+            from kafka import KafkaProducer
+            lab.topic("members", partitions=4)
+            producer = KafkaProducer(**lab.client)
+            for user in ("ada", "ben", "cho", "dan", "eve", "fay"):
+                producer.send(topic, key=user.encode(), value=b"moved")
+            producer.close()
+            """,
+            "lab.topic makes a new topic",
         ),
         "nothing-sent": ("lab.admin.create_partitions({topic: 4})", "no new records"),
         "one-that-stays": (

@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import closing
 from itertools import count
+from numbers import Integral
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
@@ -16,7 +17,7 @@ from ...lab import LabError, broker
 from ...observe.ask import ask
 from ..broker_state import listed, lost_or_twice, ran_again, records
 from ..exercise import Exercise, Incorrect, NotAttempted, NotReady
-from ..learner import CodeRaised, OutOfTime, call
+from ..learner import CodeRaised, OutOfTime, call, watched_hash
 
 # ---- flush ---------------------------------------------------------------------------------------------------------
 
@@ -49,6 +50,10 @@ def check_flush(lab, send_all):
         )
     if wrong := lost_or_twice(NUMBERS, found["value"]):
         raise Incorrect(wrong, "the values 0 to 9, once each", "look at what your loop sends")
+    if not together:
+        raise Incorrect(
+            "another producer has sent them", "the one that your function gets", "producer.send(...): it is the check's"
+        )
     if together < 2:
         raise Incorrect(
             "10 of 10 records had arrived, each in a request of its own",
@@ -104,6 +109,17 @@ FLUSH = Exercise(
                 producer.flush()
             """,
             "missing: 0",
+        ),
+        "own-producer": (
+            """
+            from kafka import KafkaProducer
+
+            def send_all(producer, topic):
+                with KafkaProducer(**lab.client) as own:
+                    for number in range(10):
+                        own.send(topic, value=b"%d" % number)
+            """,
+            "another producer has sent them",
         ),
     },
 )
@@ -247,16 +263,18 @@ OTHERS = ["vipula", "ben-vip-1", *(f"user-{number}" for number in range(22))]
 
 
 class Watched(Partitioner):
-    """The learner's partitioner; remembers the first partition that does not exist, for which a producer waits long."""
+    """The learner's partitioner; remembers the last partition that does not exist: a producer waits long for one."""
 
     def __init__(self, partitioner):
-        self.partitioner, self.wrong = partitioner, ""
+        self.partitioner, self.wrong, self.number, self.hashed = partitioner, "", None, []
 
     def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
-        number = self.partitioner.partition(topic, key, serialized_key, value, serialized_value, cluster)
-        if number in cluster.partitions_for_topic(topic):
+        with watched_hash() as hashed:
+            number = self.partitioner.partition(topic, key, serialized_key, value, serialized_value, cluster)
+        self.hashed += hashed
+        if isinstance(number, Integral) and number in cluster.partitions_for_topic(topic):
             return number
-        self.wrong = self.wrong or f"for {key} it returned {number!r}"
+        self.wrong, self.number = f"for {key} it returned {number!r}", number
         return 0
 
 
@@ -272,6 +290,8 @@ def check_own_partitioner(lab, VipFirst):
             call(one.get, 10)
     if watched.wrong:
         advice = "a remainder of n lies between 0 and n - 1; add nothing that leads beyond the last partition"
+        if not isinstance(watched.number, Integral):
+            advice = "a return on each way, of a whole number: the remainder of whole numbers is one"
         raise Incorrect(watched.wrong, "a partition of the topic: 0, 1, 2 or 3", advice)
     where = records(lab, topic).groupby("key")["partition"].agg(set).to_dict()
     strayed = [key for key in VIPS if where[key] != {0}]
@@ -304,7 +324,7 @@ def check_own_partitioner(lab, VipFirst):
             "partitions 1, 2 and 3",
             "spread them by the key's hash, and ask cluster.partitions_for_topic(topic) how many there are",
         )
-    if "hash" in VipFirst.partition.__code__.co_names:
+    if watched.hashed:
         raise Incorrect(
             "it calls Python's hash()",
             "the same partition from every process",
@@ -360,6 +380,27 @@ OWN_PARTITIONER = Exercise(
             """,
             "it returned 4",
         ),
+        "a-float": (
+            """
+            from kafka.partitioner import Partitioner, murmur2
+
+            class VipFirst(Partitioner):
+                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                    return 0 if serialized_key.startswith(b"vip-") else 1 + murmur2(serialized_key) % 3 / 1
+            """,
+            "a whole number",
+        ),
+        "no-return": (
+            """
+            from kafka.partitioner import Partitioner, murmur2
+
+            class VipFirst(Partitioner):
+                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                    if serialized_key.startswith(b"vip-"):
+                        return 0
+            """,
+            "a return on each way",
+        ),
         "one-made": (
             """
             from kafka.partitioner import DefaultPartitioner
@@ -408,6 +449,19 @@ OWN_PARTITIONER = Exercise(
                     return 1 + murmur2(serialized_key) % 3
             """,
             "the dash counts",
+        ),
+        "hash-in-a-helper": (
+            """
+            from kafka.partitioner import Partitioner
+
+            def bucket(key):
+                return 1 + hash(key) % 3
+
+            class VipFirst(Partitioner):
+                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                    return 0 if serialized_key.startswith(b"vip-") else bucket(serialized_key)
+            """,
+            "Python's hash()",
         ),
         "pythons-hash": (
             """
@@ -659,7 +713,8 @@ def check_no_loss(lab, pay_all):
             raise Incorrect(
                 f"in the log, {user}'s payments are {', '.join(theirs['value'])}",
                 f"{user}-0 to {user}-9, in this order",
-                "key=user, and leave it to the producer to retry: what you send later lands behind",
+                "key=user, and leave it to the producer to retry: what you send later lands behind. So does what the "
+                "producer sends again, when it is not idempotent (acks=1)",
             )
     if found["key"].nunique() < 3:
         raise Incorrect("payments without their user as key", "key=user on each", "send(topic, key=user, value=value)")

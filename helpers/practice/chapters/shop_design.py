@@ -196,38 +196,43 @@ def make_dead(lab):
     send(lab, original, [row for row in dead if row["key"].decode() in BACK])
 
 
+AFRESH = 'Begin afresh with practice.task("replay-dlq", lab)'  # what was sent wrong stays in the log
+
+
 def check_replayed(lab):
     found, dead = records(lab, lab.name("parcels")), records(lab, lab.name("parcels.dlq"))
     if len(dead) > len(PARCELS):  # to purge it is right, when its letters are dealt with
         raise Incorrect(
             f"the DLQ has {len(dead)} records",
             f"{len(PARCELS)} at most: a replay goes to the original topic",
-            'send to lab.name(...) of the header original-topic. Begin afresh with practice.task("replay-dlq", lab)',
+            f"send to lab.name(...) of the header original-topic. {AFRESH}",
         )
     if len(found) == len(BACK):
         raise NotAttempted(f"the original topic has the {len(BACK)} records that were back already")
     ids = [dict(headers).get("ce_id") for headers in found["headers"]]
     ids = [one.decode() if isinstance(one, bytes) else one for one in ids]
     if None in ids:
-        raise Incorrect("a record without ce_id", "the id it had", "without its ce_id no inbox refuses a second replay")
+        advice = f"without its ce_id no inbox refuses a second replay. {AFRESH}"
+        raise Incorrect("a record without ce_id", "the id it had", advice)
     if wrong := lost_or_twice([f"order-{number}" for number in range(len(PARCELS))], ids):
         raise Incorrect(
             wrong,
             "each record once",
-            "all partitions of the DLQ, but not what the original topic has already. "
-            'Begin afresh with practice.task("replay-dlq", lab)',
+            f"all partitions of the DLQ, but not what the original topic has already. {AFRESH}",
         )
     if found["key"].isna().any():
-        raise Incorrect("a record without key", "the key it had", "without its key it goes to any partition")
+        raise Incorrect("a record without key", "the key it had", f"without its key it goes to any partition. {AFRESH}")
     contents = {(str(dict(row.headers)["ce_id"]), row.key, row.value) for row in found.itertuples()}
     if other := sorted(contents - {(f"order-{number}", order, "ship it") for number, order in enumerate(PARCELS)}):
         seen = "{} with key {!r} and value {!r}".format(*other[0])
-        raise Incorrect(seen, "key and value as in the DLQ", "send record.value and record.key as they are")
+        raise Incorrect(seen, "key and value as in the DLQ", f"send record.value and record.key as they are. {AFRESH}")
     names = Counter(name for headers in found["headers"] for name in dict(headers))
     if more := sorted(set(names) & {"attempt", "error"}):
-        raise Incorrect(f"the headers {listed(more)} are still there", "a first attempt", "keep only the ce_ headers")
+        advice = f"keep only the ce_ headers. {AFRESH}"
+        raise Incorrect(f"the headers {listed(more)} are still there", "a first attempt", advice)
     if any(partition_of(row.key, 6) != row.partition for row in found.itertuples()):
-        raise Incorrect("a record in another partition", "where its key belongs", "leave the partition to the key")
+        advice = f"leave the partition to the key. {AFRESH}"
+        raise Incorrect("a record in another partition", "where its key belongs", advice)
     return f"{len(found)} records are back, each once, in the partition of its key, as a first attempt"
 
 

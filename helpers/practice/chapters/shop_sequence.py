@@ -190,6 +190,8 @@ def check_trail(lab, trail):
     shop, ended = headers_of_shop(lab)
     look(trail, shop, ended[:MOST_ORDERS])
     asked = len(ended[:MOST_ORDERS])
+    if not asked:
+        return f"right for {len(ASKED)} prepared events; the chapter's shop has no orders yet"
     orders = f"{asked} order" + "s" * (asked != 1)
     return f"right for {len(ASKED)} prepared events, and for the last event of {orders} of the shop"
 
