@@ -12,6 +12,7 @@ from ..broker_state import commit, committed, ends, listed, send
 from ..exercise import Exercise, Incorrect, NotAttempted
 
 PATIENCE = 6  # seconds for a group to settle
+START = 20  # seconds for its members to start and to join it
 
 
 def group_now(lab, group):
@@ -42,6 +43,7 @@ def check_team(team):
 def check_two(lab, group, team):
     """Raises Incorrect unless ann and ben share the four partitions."""
     check_team(team)
+    await_members(team, {"ann", "ben"})
     if becomes(lambda: share(lab, group, team)) is None:
         state, owned, _ = group_now(lab, group)
         said = [line for name in ("ann", "ben") if name in names(team) for line in team.output(name).splitlines()]
@@ -60,10 +62,19 @@ def check_two(lab, group, team):
 
 def share(lab, group, team):
     """Whether ann and ben, as they run now, are the members of the group, with two partitions each."""
+    return group_now(lab, group)[:2] == ("Stable", {"ann": 2, "ben": 2}) and have_joined(team) == {"ann", "ben"}
+
+
+def await_members(team, members):
+    """Waits until all have joined the group, or one has ended: on a busy machine a process alone takes seconds."""
+    becomes(lambda: members <= have_joined(team) or not members <= set(team.running()), START)
+
+
+def have_joined(team):
+    """Who has got partitions since its process started."""
     told = team.timeline()
-    last = told[told.event.isin(["started", "joined"])].groupby("member").event.last().to_dict()
-    settled = group_now(lab, group)[:2] == ("Stable", {"ann": 2, "ben": 2})
-    return settled and last == {"ann": "joined", "ben": "joined"}
+    last = told[told.event.isin(["started", "joined"])].groupby("member").event.last()
+    return set(last[last == "joined"].index)
 
 
 def names(team):
@@ -164,6 +175,7 @@ def check_steady(lab, team):
     team.stop("ben")
     moved = becomes(lambda: group_now(lab, group)[:2] != ("Stable", {"ann": 2, "ben": 2}), AWAY)
     team.add("ben")
+    await_members(team, {"ben"})
     back = becomes(lambda: share(lab, group, team) and group_now(lab, group)[2] != ids)
     if moved is not None:
         at_once = moved < 0.3
@@ -236,6 +248,7 @@ def check_hand_over(lab, team):
         raise Incorrect("ben is there already", "ann alone at first", "run your cell again: each check adds ben itself")
     there = ends(lab, topic)  # more than at first, if an answer was checked before
     total = sum(there.values())
+    await_members(team, {"ann"})
     if becomes(lambda: len(handled(team)) >= total) is None:
         check_ann_lives(team)
         raise Incorrect(
@@ -244,6 +257,7 @@ def check_hand_over(lab, team):
             'auto_offset_reset="earliest", and a loop over me.records(consumer)',
         )
     team.add("ben")
+    await_members(team, {"ann", "ben"})
     shared = becomes(lambda: share(lab, group, team))
     check_ann_lives(team)
     if shared is None:
