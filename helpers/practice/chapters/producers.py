@@ -263,10 +263,10 @@ OTHERS = ["vipula", "ben-vip-1", *(f"user-{number}" for number in range(22))]
 
 
 class Watched(Partitioner):
-    """The learner's partitioner; remembers the last partition that does not exist: a producer waits long for one."""
+    """The learner's partitioner; keeps what is no partition of the topic, since a producer waits long for one."""
 
     def __init__(self, partitioner):
-        self.partitioner, self.wrong, self.number, self.hashed = partitioner, "", None, []
+        self.partitioner, self.missing, self.hashed = partitioner, [], []
 
     def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
         with watched_hash() as hashed:
@@ -274,7 +274,7 @@ class Watched(Partitioner):
         self.hashed += hashed
         if isinstance(number, Integral) and number in cluster.partitions_for_topic(topic):
             return number
-        self.wrong, self.number = f"for {key} it returned {number!r}", number
+        self.missing.append((key, number))
         return 0
 
 
@@ -288,11 +288,12 @@ def check_own_partitioner(lab, VipFirst):
         producer.flush()
         for one in sent:
             call(one.get, 10)
-    if watched.wrong:
+    if watched.missing:
+        key, number = watched.missing[0]
         advice = "a remainder of n lies between 0 and n - 1; add nothing that leads beyond the last partition"
-        if not isinstance(watched.number, Integral):
+        if not isinstance(number, Integral):
             advice = "a return on each way, of a whole number: the remainder of whole numbers is one"
-        raise Incorrect(watched.wrong, "a partition of the topic: 0, 1, 2 or 3", advice)
+        raise Incorrect(f"for {key} it returned {number!r}", "a partition of the topic: 0, 1, 2 or 3", advice)
     where = records(lab, topic).groupby("key")["partition"].agg(set).to_dict()
     strayed = [key for key in VIPS if where[key] != {0}]
     if strayed:
@@ -333,6 +334,17 @@ def check_own_partitioner(lab, VipFirst):
     return "VIPs have partition 0 to themselves, and the others share 1, 2 and 3"
 
 
+def vip_first(others):
+    """The source of a partitioner that takes 0 for VIPs, and this expression for the others."""
+    return f"""
+        from kafka.partitioner import Partitioner, murmur2
+
+        class VipFirst(Partitioner):
+            def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                return 0 if serialized_key.startswith(b"vip-") else {others}
+    """
+
+
 OWN_PARTITIONER = Exercise(
     id="own-partitioner",
     chapter="producers",
@@ -369,38 +381,11 @@ OWN_PARTITIONER = Exercise(
     """,
     wrong={
         "one-too-many": (
-            """
-            from kafka.partitioner import Partitioner, murmur2
-
-            class VipFirst(Partitioner):
-                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
-                    if serialized_key.startswith(b"vip-"):
-                        return 0
-                    return 1 + murmur2(serialized_key) % len(cluster.partitions_for_topic(topic))
-            """,
+            vip_first("1 + murmur2(serialized_key) % len(cluster.partitions_for_topic(topic))"),
             "it returned 4",
         ),
-        "a-float": (
-            """
-            from kafka.partitioner import Partitioner, murmur2
-
-            class VipFirst(Partitioner):
-                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
-                    return 0 if serialized_key.startswith(b"vip-") else 1 + murmur2(serialized_key) % 3 / 1
-            """,
-            "a whole number",
-        ),
-        "no-return": (
-            """
-            from kafka.partitioner import Partitioner, murmur2
-
-            class VipFirst(Partitioner):
-                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
-                    if serialized_key.startswith(b"vip-"):
-                        return 0
-            """,
-            "a return on each way",
-        ),
+        "a-float": (vip_first("1 + murmur2(serialized_key) % 3 / 1"), "a whole number"),
+        "no-return": (vip_first("None"), "a return on each way"),
         "one-made": (
             """
             from kafka.partitioner import DefaultPartitioner
@@ -408,26 +393,8 @@ OWN_PARTITIONER = Exercise(
             """,
             "the class itself",
         ),
-        "others-too": (
-            """
-            from kafka.partitioner import Partitioner, murmur2
-            class VipFirst(Partitioner):
-                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
-                    if serialized_key.startswith(b"vip-"):
-                        return 0
-                    return murmur2(serialized_key) % 4
-            """,
-            "other users went to partition 0",
-        ),
-        "all-in-one": (
-            """
-            from kafka.partitioner import Partitioner
-            class VipFirst(Partitioner):
-                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
-                    return 0 if serialized_key.startswith(b"vip-") else 1
-            """,
-            "the others use partition 1 only",
-        ),
+        "others-too": (vip_first("murmur2(serialized_key) % 4"), "other users went to partition 0"),
+        "all-in-one": (vip_first("1"), "the others use partition 1 only"),
         "turns": (
             """
             from itertools import count
@@ -463,15 +430,7 @@ OWN_PARTITIONER = Exercise(
             """,
             "Python's hash()",
         ),
-        "pythons-hash": (
-            """
-            from kafka.partitioner import Partitioner
-            class VipFirst(Partitioner):
-                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
-                    return 0 if serialized_key.startswith(b"vip-") else 1 + hash(serialized_key) % 3
-            """,
-            "differs from process to process",
-        ),
+        "pythons-hash": (vip_first("1 + hash(serialized_key) % 3"), "differs from process to process"),
         "default": (
             """
             from kafka.partitioner import DefaultPartitioner
