@@ -45,7 +45,7 @@ def _read(lab, spans, isolation):
     found = {place: [] for place in spans}
     try:
         with KafkaConsumer(
-            **settings(lab),
+            **settings(lab, PROGRESS * 1000),
             isolation_level=isolation,
             auto_offset_reset="earliest",
             allow_auto_create_topics=False,

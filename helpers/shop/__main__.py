@@ -93,8 +93,9 @@ def _check_order(options):
         why = f"the orders of this new shop are o-0001 to {last}"
         raise LabError(f"There will be no order {options.order}.", why, "choose one of these, or more: --orders 100")
     path = _drawing(options)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise LabError(f"{path} cannot be written.", "it is a folder, or its folder does not exist", "--svg order.svg")
+    if path.suffix != ".svg" or path.is_dir() or not path.absolute().parent.is_dir():
+        why = "its name does not end in .svg, it is a folder, or its folder does not exist"
+        raise LabError(f"{path} cannot be written as SVG.", why, "--svg order.svg")
 
 
 def _drawing(options):

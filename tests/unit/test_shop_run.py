@@ -354,7 +354,8 @@ def test_reading_a_topic_by_its_name_and_one_that_does_not_exist(lab):
         (["diagram", "--order", "o-0021"], "o-0001 to o-0020"),
         (["diagram", "--order", "1"], "There will be no order 1"),
         (["diagram", "--svg", "/no/such/folder/x.svg"], "cannot be written"),
-        (["diagram", "--svg", "/tmp"], "cannot be written"),
+        (["diagram", "--svg", "/tmp"], "cannot be written as SVG"),
+        (["diagram", "--svg", "order.png"], "cannot be written as SVG"),
     ],
 )
 def test_a_command_that_cannot_end_well_is_refused_before_anything_runs(home, capsys, arguments, words):
