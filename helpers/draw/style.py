@@ -24,6 +24,7 @@ NULL = "–"  # the name of a key that is not there
 
 WIDTH, MARGIN, DPI = 9, 0.2, 110  # inches, inches, dots per inch
 STRIP_LINE = 0.24  # inches
+TEXT_WIDTH = 88  # characters: JupyterLab breaks a longer line in the middle of a word
 TITLE, NOTE, LABEL, SMALL, TINY = 14.5, 10, 10, 8.5, 7.5  # points
 LOOK = {"font.family": "DejaVu Sans", "text.color": INK, "text.parse_math": False, "hatch.linewidth": 0.7}
 
@@ -64,7 +65,7 @@ def shown(make):
     def draw(*args, **kwargs):
         figure, text = make(*args, **kwargs)
         display(Image(data=png(figure), alt=text))
-        print(text)
+        print(textwrap.fill(text, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False))
 
     draw.__name__ = make.__name__.removesuffix("_figure")
     return draw

@@ -332,7 +332,9 @@ def test_draw_shows_a_png_then_its_text_and_returns_none(name, monkeypatch, caps
     [(image, before)] = shown
     assert image.data.startswith(b"\x89PNG")
     assert before == ""
-    assert capsys.readouterr().out == image.alt + "\n"
+    printed = capsys.readouterr().out
+    assert printed.replace("\n", " ") == image.alt + " "
+    assert max(map(len, printed.splitlines())) <= style.TEXT_WIDTH
     assert function.__name__ == name
 
 
