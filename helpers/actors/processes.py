@@ -18,9 +18,15 @@ from .kernel_side import AGAIN, ENDED, link, packed
 DEADLINE = 20  # seconds, for a condition: a client's heartbeat is every 3 s, and a rebalance waits for it
 ENDING = 4  # seconds, for a member that was asked to end
 MOST_SHOWN = 20  # lines that members printed, each time
-LONGER = "wait(..., deadline=60) waits longer; output(name) has what a member printed"
+LONGER = (
+    "wait(..., deadline=60) waits longer; output(name) has what a member printed; "
+    "if a cell ran twice: run again from the cell that started them on"
+)
 ALL_GONE = "output(name) shows what a member has printed or raised: mend it, and run the cell again"
-UNLOGGED = "read with `for record in me.records(consumer)`: a plain loop over the consumer logs nothing to wait for"
+UNLOGGED = (
+    "read with `for record in me.records(consumer)`: a loop of your own logs nothing, "
+    "unless me.follow(consumer) comes before its first poll()"
+)
 COLUMNS = ["t", "member", "event", "topic", "partitions", "offset"]
 
 _started = {}  # the last Actors of each consumer group or function
@@ -149,9 +155,15 @@ class Actors:
                 raise LabError(
                     f"{f'Waited {deadline} s' if running else 'Nobody is left to wait for'}: {missing}.",
                     "; ".join([*(process.state() for process in self.processes), *coordinator]),
-                    ALL_GONE if not running else UNLOGGED if members and not self.count("joining") else LONGER,
+                    self._mend(running, members),
                 )
             time.sleep(0.02)
+
+    def _mend(self, running, members):
+        """What mends a wait in vain."""
+        if not running:
+            return ALL_GONE if {process.end for process in self.processes} & {"crashed", "returned"} else AGAIN
+        return UNLOGGED if members and not self.count("joining") else LONGER
 
     def count(self, event, member=None):
         """How often an event has happened since the start, with member to this one alone."""
@@ -216,7 +228,7 @@ class Actors:
             if name not in [process.name for process in there]:
                 self._check_not_interrupted()
                 why = known[name].state() if name in known else f"there are {', '.join(known) or 'none'}"
-                raise LabError(f"{name} does not run.", why, f"add({name!r}) starts it")
+                raise LabError(f"{name} does not run.", why, f"team.add({name!r}) starts it")
         return [process for process in there if not names or process.name in names]
 
     def _check_not_interrupted(self):

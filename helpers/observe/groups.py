@@ -38,7 +38,7 @@ def find_group(admin, group):
     raise LabError(
         f"There is no consumer group {group!r}.",
         "a group exists once a member has joined it, or committed an offset",
-        "pass the full name that lab.group() returned, and start a consumer with group_id=<this name>",
+        "pass the full name that lab.group() returned; if its members were just started: team.wait(assigned=...)",
     )
 
 

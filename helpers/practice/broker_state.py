@@ -8,7 +8,7 @@ from kafka.structs import OffsetAndMetadata
 
 from .. import observe
 from ..observe.ask import ask
-from .exercise import NotAttempted
+from .exercise import Incorrect, NotAttempted
 
 
 def records(lab, topic):
@@ -27,6 +27,26 @@ def committed(lab, topic, group):
     """{partition: the offset that the group has committed}, without those where it has committed none."""
     found = ask(lab, lambda admin: admin.list_group_offsets({group: None})[group])
     return {place.partition: one.offset for place, one in sorted(found.items()) if place.topic == topic}
+
+
+def members(lab, group):
+    """(state, [(client_id, number of partitions, member_id)]) of a group, as its coordinator has it."""
+    described = ask(lab, lambda admin: admin.describe_groups([group])[group])
+    found = []
+    for member in described["members"]:
+        assigned = (member["member_assignment"] or {}).get("assigned_partitions", [])
+        found.append((member["client_id"], sum(len(one["partitions"]) for one in assigned), member["member_id"]))
+    return described["group_state"], sorted(found)
+
+
+def check_watched(team):
+    """Raises Incorrect for members of a group in whose loops nobody can look: then nothing is known of them."""
+    if "joining" not in set(team.timeline()["event"]):
+        raise Incorrect(
+            "the members tell nothing of what they do",
+            "a loop that can be watched",
+            "for record in me.records(consumer), or me.follow(consumer) before the first poll() of your own loop",
+        )
 
 
 def without_prefix(lab, topic, name):

@@ -140,15 +140,20 @@ def test_groups_keep_order_survives_that_partitions_move(move, lab_for):
     assert found.kind == "correct", found.text("keep-order")
 
 
-def test_groups_take_over_may_be_checked_at_once(lab_for):
-    found = outcome(groups.TAKE_OVER, lab_for(groups.TAKE_OVER), groups.guards('team.kill("ben")'))
+NAMED = "client_id=me.name, "
+
+
+@pytest.mark.parametrize("name", [NAMED, ""], ids=["named", "unnamed"])
+def test_groups_take_over_may_be_checked_at_once(name, lab_for):
+    source = groups.guards('team.kill("ben")').replace(NAMED, name)
+    found = outcome(groups.TAKE_OVER, lab_for(groups.TAKE_OVER), source)
     assert found.kind == "correct", found.text("take-over")
 
 
 def test_groups_one_idle_may_be_checked_at_once(lab_for):
     lab = lab_for(groups.ONE_IDLE)
     source = groups.ONE_IDLE.reference.replace("team.wait(assigned=3, joined=4, deadline=20)", "")
-    for settings in (source, source.replace(groups.FAST, '"auto_offset_reset": "earliest"')):
+    for settings in (source, source.replace(NAMED, ""), source.replace(groups.FAST, '"auto_offset_reset": "earliest"')):
         found = outcome(groups.ONE_IDLE, lab, settings)
         assert found.kind == "correct", found.text("one-idle")
 

@@ -6,8 +6,7 @@ import time
 from collections import Counter
 
 from ... import observe
-from ...observe.ask import ask
-from ..broker_state import commit, committed, ends, listed, records, send, without_prefix
+from ..broker_state import check_watched, commit, committed, ends, listed, members, records, send, without_prefix
 from ..exercise import Exercise, Incorrect, NotAttempted
 
 PATIENCE = 6  # seconds: auto commit comes every five
@@ -25,7 +24,7 @@ def fresh(lab, topic, group, rows, partitions, **configs):
 
 
 def owners(lab, name):
-    """[(member, its partitions)] of a group that has settled; NotAttempted for one without members."""
+    """[(client_id, number of partitions)] of a settled group's members; NotAttempted for one without members."""
     group = lab.name(name)
     if not settled_members(lab, group):
         if settled_members(lab, name, 0):
@@ -34,16 +33,15 @@ def owners(lab, name):
             f'actors.start(..., group="{name}", ...) and group_id=me.group; who has crashed is named where you waited'
         )
         raise NotAttempted(f"the group {group} has no members", advice)
-    found = observe.members(lab, group)
-    return [(member, sum(map(len, mine["partitions"]))) for member, mine in found.groupby("member")]
+    return [(name, number) for name, number, _ in members(lab, group)[1]]
 
 
 def settled_members(lab, group, steady=STEADY):
     """How many members a group has, when it has not changed for so many seconds; or after SETTLING."""
     since, before, until = time.monotonic(), None, time.monotonic() + SETTLING
     while True:
-        described = ask(lab, lambda admin: admin.describe_groups([group])[group])
-        now = described["group_state"], len(described["members"])
+        state, found = members(lab, group)
+        now = state, len(found)
         if now != before or now[0] not in ("Stable", "Empty", "Dead"):
             since, before = time.monotonic(), now
         if time.monotonic() - since >= steady or time.monotonic() > until:
@@ -61,7 +59,7 @@ def eventually(look, settled):
 
 def wait_for_one(lab, name, until):
     """Waits until a group has one member, or until then, on the clock of time.monotonic()."""
-    while len(set(observe.members(lab, lab.name(name))["member"])) > 1 and time.monotonic() < until:
+    while len(members(lab, lab.name(name))[1]) > 1 and time.monotonic() < until:
         time.sleep(0.1)
 
 
@@ -286,6 +284,8 @@ def check_take_over(lab, team):
     dead, moment = killed["member"].iloc[0], killed["t"].iloc[0]
     had = told[(told["member"] == dead) & (told["event"] == "assigned") & (told["t"] < moment)]
     if not any(had["partitions"].str.len()):
+        if settled_members(lab, lab.name("guards")):
+            check_watched(team)
         raise Incorrect(
             f"{dead} was killed, and owned nothing", "a member that owned partitions", "wait before you kill"
         )
@@ -300,7 +300,7 @@ def check_take_over(lab, team):
     [(heir, number)] = found
     if number != 4 or heir == dead:
         raise Incorrect(f"{heir} owns {number} partitions", "the one who lives owns all four", "one group, one `topic`")
-    taken = eventually(lambda: all_assigned(team, heir, moment), len)
+    taken = eventually(lambda: all_assigned(team, moment), len)
     if max(taken, default=math.inf) - moment >= SOON:
         advice = "a lower session_timeout_ms (1000 is the least here), and a heartbeat_interval_ms lower still: 100"
         took = f"it took {max(taken) - moment:.0f} s" if taken else f"{heir} has not been given them"
@@ -308,10 +308,10 @@ def check_take_over(lab, team):
     return f"{dead} was killed, and {heir} owns all four partitions within {SOON} s"
 
 
-def all_assigned(team, member, moment):
-    """When this member was given partitions after that moment, in seconds since the start; it may log it a bit late."""
+def all_assigned(team, moment):
+    """When who runs was given partitions after that moment, in seconds since the start; it may be logged a bit late."""
     told = team.timeline()
-    return list(told[(told["member"] == member) & (told["event"] == "assigned") & (told["t"] > moment)]["t"])
+    return list(told[told["member"].isin(team.running()) & (told["event"] == "assigned") & (told["t"] > moment)]["t"])
 
 
 TAKE_OVER = Exercise(
@@ -353,6 +353,25 @@ TAKE_OVER = Exercise(
 )
 
 
+LOOP = """
+            for _ in me.records(consumer):
+                pass
+"""
+OWN_LOOP = """
+            while not me.stopping:
+                consumer.poll(timeout_ms=100)
+"""
+BOTH_WAIT = "team.wait(assigned=4, joined=2, deadline=20)"
+BOTH_ASKED = """from helpers.lab import wait_until
+
+        def both():
+            now = lab.admin.describe_groups([team.group])[team.group]
+            return now["group_state"] == "Stable" and len(now["members"]) == 2
+
+        wait_until(both, "both members")
+"""
+
+
 def guards(then, settings=FAST, members=("anna", "ben"), begun="assigned=4, joined=2"):
     """Source code that starts the group guards, and does something then."""
     return f"""
@@ -391,6 +410,10 @@ TAKE_OVER.wrong.update(
             f"less than {SOON} s",
         ),
         "no-team": ('team = "anna"', "what actors.start returned"),
+        "own-loop": (
+            guards('team.kill("ben")').replace(LOOP, OWN_LOOP).replace(BOTH_WAIT, BOTH_ASKED),
+            "me.follow(consumer)",
+        ),
     }
 )
 
@@ -415,6 +438,7 @@ def check_both_topics(lab, team):
     found = owners(lab, "office")
     if len(found) != 4:
         raise Incorrect(f"the group has {len(found)} members", "four", 'members=["anna", "ben", "cho", "dan"]')
+    check_watched(team)
     unread = set(topics) - set(observe.members(lab, lab.name("office"))["topic"])
     if unread:
         raise Incorrect(f"nobody reads {listed(unread)}", "both topics", "KafkaConsumer takes several topics")

@@ -8,21 +8,18 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from ... import observe
 from ...observe.ask import ask
-from ..broker_state import commit, committed, ends, listed, send
+from ..broker_state import check_watched, commit, committed, ends, listed, members, send
 from ..exercise import Exercise, Incorrect, NotAttempted
 
 PATIENCE = 6  # seconds for a group to settle
+PASS_TOPIC = "pass `topic`, the full name of the exercise's topic"
 START = 20  # seconds for its members to start and to join it
 
 
 def group_now(lab, group):
     """(state, {client_id: number of partitions}, [member_id]) as the coordinator has it."""
-    described = ask(lab, lambda admin: admin.describe_groups([group])[group])
-    owned = {}
-    for member in described["members"]:
-        assigned = (member["member_assignment"] or {}).get("assigned_partitions", [])
-        owned[member["client_id"]] = sum(len(one["partitions"]) for one in assigned)
-    return described["group_state"], owned, [member["member_id"] for member in described["members"]]
+    state, found = members(lab, group)
+    return state, {name: number for name, number, _ in found}, [member_id for _, _, member_id in found]
 
 
 def becomes(condition, seconds=PATIENCE):
@@ -43,21 +40,49 @@ def check_team(team):
 def check_two(lab, group, team):
     """Raises Incorrect unless ann and ben share the four partitions."""
     check_team(team)
-    await_members(team, {"ann", "ben"})
+    if team.group != group:
+        name = group.removeprefix(lab.prefix)
+        raise Incorrect(f"the group of team is {team.group}", group, f'actors.start(..., group="{name}")')
+    told = team.timeline()
+    if gone := sorted(set(told[told.event.isin(["killed", "left"])].member) - set(team.running())):
+        raise Incorrect(f"{listed(gone)} has ended", "ann and ben run", "the check does the rest: run your cell again")
+    await_members(lab, group, team, {"ann", "ben"})
     if becomes(lambda: share(lab, group, team)) is None:
         state, owned, _ = group_now(lab, group)
         said = [line for name in ("ann", "ben") if name in names(team) for line in team.output(name).splitlines()]
         raised = next((line for line in said if "Error" in line), "nothing")
-        advice = 'start both: actors.start(lab, billing, ["ann", "ben"], group=...), and look at team.output("ann")'
-        if raised != "nothing":
-            advice = 'mend what it has raised: team.output("ann") and team.output("ben") have all of it'
-        if "FencedInstanceId" in raised:
-            advice = "two members cannot have one group_instance_id: the second throws the first one out"
         raise Incorrect(
             f"the group is {state}, with {listed(sorted(owned)) or 'no member'}; a member said: {raised[:120]}",
             "ann and ben with two partitions each",
-            advice,
+            advice_on_two(lab, group, team, raised),
         )
+    if wrong := foreign(observe.members(lab, group), group):
+        raise Incorrect(f"the group reads {listed(wrong)}", group, PASS_TOPIC)
+
+
+def foreign(members, topic):
+    """The topics that members read, without this one."""
+    return sorted(set(members.topic.dropna()) - {topic})
+
+
+def advice_on_two(lab, group, team, raised):
+    """What may be wrong with a group in which ann and ben do not share."""
+    if "FencedInstanceId" in raised:
+        return "two members cannot have one group_instance_id: the second throws the first one out"
+    if raised != "nothing":
+        return 'mend what it has raised: team.output("ann") and team.output("ben") have all of it'
+    if "returned" in set(team.timeline().event):
+        return "a member has returned at once: what is started is the function with the loop, reader(topic), not reader"
+    protocols = ask(lab, lambda admin: {one["group_id"]: one["group_type"] for one in admin.list_groups()})
+    if protocols.get(group) == "consumer":
+        return "the check cannot look into a group of the consumer protocol: take KafkaConsumer, or reader(topic, ...)"
+    if group in protocols:
+        found = observe.members(lab, group)
+        if len(found) and not {"ann", "ben"} & set(found.member):
+            return "client_id=me.name: the check tells the members by it"
+        if foreign(found, group):
+            return PASS_TOPIC
+    return 'start both: actors.start(lab, billing, ["ann", "ben"], group=...), and look at team.output("ann")'
 
 
 def share(lab, group, team):
@@ -65,9 +90,18 @@ def share(lab, group, team):
     return group_now(lab, group)[:2] == ("Stable", {"ann": 2, "ben": 2}) and have_joined(team) == {"ann", "ben"}
 
 
-def await_members(team, members):
-    """Waits until all have joined the group, or one has ended: on a busy machine a process alone takes seconds."""
-    becomes(lambda: members <= have_joined(team) or not members <= set(team.running()), START)
+def await_members(lab, group, team, names):
+    """Waits until all have joined the group, or one has ended: on a busy machine a process alone takes seconds.
+
+    Raises Incorrect for members who join, and whose loops tell nothing of it.
+    """
+
+    def silent():
+        return members(lab, group)[1] and "joining" not in set(team.timeline().event)
+
+    becomes(lambda: names <= have_joined(team) or not names <= set(team.running()) or silent(), START)
+    if silent():
+        check_watched(team)
 
 
 def have_joined(team):
@@ -121,6 +155,16 @@ MEMBER = """
 """
 
 
+LOOP = """
+        for record in me.records(consumer):
+            pass
+"""
+OWN_LOOP = """
+        while not me.stopping:
+            consumer.poll(timeout_ms=200)
+"""
+
+
 def team_of(group, settings="", members='["ann", "ben"]'):
     """The source of a team whose consumers have these settings."""
     return MEMBER.format(group=group, settings=settings, members=members)
@@ -156,6 +200,12 @@ SOONER = Exercise(
         ),
         "alone": (team_of("sooner", "session_timeout_ms=2000, heartbeat_interval_ms=300, ", '["ann"]'), "with ann;"),
         "no-team": ("team = 'ann and ben'", "what actors.start() returns"),
+        "another-group": (team_of("soon"), 'group="sooner"'),
+        "another-topic": ('\n    topic = lab.topic("other", partitions=4)' + team_of("sooner"), "pass `topic`"),
+        "no-names": (team_of("sooner").replace("client_id=me.name, ", ""), "client_id=me.name"),
+        "not-called": (team_of("sooner").replace("billing, [", "lambda me: billing, ["), "has returned at once"),
+        "own-loop": (team_of("sooner").replace(LOOP, OWN_LOOP), "me.follow(consumer)"),
+        "killed-before": (team_of("sooner") + '    team.kill("ben")', "ben has ended"),
     },
 )
 
@@ -175,7 +225,7 @@ def check_steady(lab, team):
     team.stop("ben")
     moved = becomes(lambda: group_now(lab, group)[:2] != ("Stable", {"ann": 2, "ben": 2}), AWAY)
     team.add("ben")
-    await_members(team, {"ben"})
+    await_members(lab, group, team, {"ben"})
     back = becomes(lambda: share(lab, group, team) and group_now(lab, group)[2] != ids)
     if moved is not None:
         at_once = moved < 0.3
@@ -245,10 +295,11 @@ def check_hand_over(lab, team):
     check_team(team)
     topic = group = lab.name("hand-over")
     if "ben" in names(team):
-        raise Incorrect("ben is there already", "ann alone at first", "run your cell again: each check adds ben itself")
+        advice = 'each check adds ben itself: start ["ann"] alone, and run that cell again before another check'
+        raise Incorrect("ben is there already", "ann alone at first", advice)
     there = ends(lab, topic)  # more than at first, if an answer was checked before
     total = sum(there.values())
-    await_members(team, {"ann"})
+    await_members(lab, group, team, {"ann"})
     if becomes(lambda: len(handled(team)) >= total) is None:
         check_ann_lives(team)
         raise Incorrect(
@@ -257,7 +308,7 @@ def check_hand_over(lab, team):
             'auto_offset_reset="earliest", and a loop over me.records(consumer)',
         )
     team.add("ben")
-    await_members(team, {"ann", "ben"})
+    await_members(lab, group, team, {"ann", "ben"})
     shared = becomes(lambda: share(lab, group, team))
     check_ann_lives(team)
     if shared is None:
@@ -320,6 +371,19 @@ def judge_hand_over(team, total, there):
             f"ann committed {len(commits)} offsets",
             "a commit when partitions go",
             "each commit is a trip to the broker: leave it to the listener",
+        )
+    check_only_what_goes(team, commits)
+
+
+def check_only_what_goes(team, commits):
+    """Raises Incorrect when ann has committed offsets of partitions that she kept, as auto commit does."""
+    told = team.timeline()
+    gone = set(told[(told.event == "revoked") & (told.member == "ann")].explode("partitions").partitions)
+    if kept := sorted(set(commits.explode("partitions").partitions) - gone):
+        raise Incorrect(
+            f"ann committed partitions {kept} too, which nobody took from her",
+            f"a commit of {sorted(gone)}, when they go",
+            "enable_auto_commit=False, and a listener that commits what is revoked, not all that is done",
         )
 
 
@@ -396,6 +460,10 @@ HAND_OVER = Exercise(
             "the group's assignor is range",
         ),
         "its-own-offset": (listening(EXACT).replace("record.offset + 1", "record.offset"), "the one to read next"),
+        "auto-commit": (
+            listening().replace("enable_auto_commit=False", "auto_commit_interval_ms=60_000"),
+            "nobody took from her",
+        ),
         "not-async": (listening("self.consumer.commit(dict(self.done))"), "ann crashed"),
     },
 )

@@ -91,6 +91,8 @@ def check_written_twice(lab, mine):
     needs_shop(mine)
     sold = lab.name("shop.product.sold")  # not from a relay: what was aborted stands there a second time
     twice = [one for name in shop_topics(lab) if name != sold for one in more_than_once(lab, name)]
+    if not mine.statuses():
+        raise Incorrect("a shop without an order", "an order", "mine.charge(...), then mine.order(...)")
     if not twice:
         raise Incorrect("no ce_id is twice in a topic", "one that is", advice_on_writing(mine.settings))
     if found := mine.sql("balance", "SELECT ce_id FROM ledger GROUP BY ce_id HAVING count(*) > 1"):
@@ -154,6 +156,7 @@ WRITTEN_TWICE = Exercise(
     ],
     reference=one_order(ACKNOWLEDGED, after=AGAIN),
     wrong={
+        "no-order": ("from helpers import shop\nmine = shop.start(lab)", "a shop without an order"),
         "no-crash": (one_order(), "nobody was killed"),
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
         "not-restarted": (one_order(ACKNOWLEDGED, after=""), "lets it write again"),
