@@ -1,6 +1,6 @@
 """python -m helpers.shop run --orders 1000 --users 200 --seed 7
 
-python -m helpers.shop diagram --order o-0001
+python -m helpers.shop diagram --order o-0003
 """
 
 import argparse
@@ -26,6 +26,7 @@ def main(arguments=None):
     try:
         if "order" in options:
             _check_order(options)
+            _check_drawing(options)
         with _only_shop(), closing(open_lab("shop")) as lab:
             return options.run(lab, options)
     except LabError as error:
@@ -63,15 +64,19 @@ def _parser():
     )
     text = f"{served} one after the other; then the sequence diagram of one of these orders, as text and as SVG"
     diagram = _command(commands, "diagram", _diagram, text)
-    diagram.add_argument("--order", default="o-0001", help="its id: o-0001 is the first one of this shop")
-    diagram.add_argument("--svg", type=Path, default=argparse.SUPPRESS, help="the file, or else ORDER.svg")
+    diagram.add_argument("--order", help="its id, o-0001 is the first; or else the first that is completed")
+    diagram.add_argument("--svg", type=Path, help="the file, or else ORDER.svg")
     return parser
 
 
 def _command(commands, name, run, text):
     """A new command with the options that both have."""
     command = commands.add_parser(
-        name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        name,
+        help=text,
+        description=text,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,  # run --order 5 would be run --orders 5
     )
     command.add_argument("--orders", type=_at_least_one, default=20, help="how many orders")
     command.add_argument("--users", type=_at_least_one, default=5, help="how many customers")
@@ -87,19 +92,21 @@ def _at_least_one(text):
 
 
 def _check_order(options):
-    """Raises LabError, before anything runs, for an order that there will not be, and for a file that cannot be."""
+    """Raises LabError, before anything runs, for an order that there will not be."""
+    if options.order is None:
+        return
     last = f"o-{options.orders:04}"
     if not re.fullmatch(r"o-\d{4,}", options.order) or not 1 <= int(options.order[2:]) <= options.orders:
         why = f"the orders of this new shop are o-0001 to {last}"
         raise LabError(f"There will be no order {options.order}.", why, "choose one of these, or more: --orders 100")
-    path = _drawing(options)
+
+
+def _check_drawing(options):
+    """Raises LabError, before anything runs, for a file that cannot be."""
+    path = options.svg or Path("order.svg")
     if path.suffix != ".svg" or path.is_dir() or not path.absolute().parent.is_dir():
         why = "its name does not end in .svg, it is a folder, or its folder does not exist"
         raise LabError(f"{path} cannot be written as SVG.", why, "--svg order.svg")
-
-
-def _drawing(options):
-    return getattr(options, "svg", Path(f"{options.order}.svg"))
 
 
 def _run(lab, options):
@@ -121,11 +128,17 @@ def _diagram(lab, options):
     from helpers import draw  # here: matplotlib takes a second
 
     _, shop = _serve_customers(lab, options, wait=True, clients=1)
-    arrows, path = story(shop, options.order, clock=False), _drawing(options)
+    order = options.order or _first(shop)
+    arrows, path = story(shop, order, clock=False), options.svg or Path(f"{order}.svg")
     print(draw.sequence_text(arrows))
-    path.write_text(draw.sequence_svg(arrows, f"Order {options.order}, drawn from its records"))
+    path.write_text(draw.sequence_svg(arrows, f"Order {order}, drawn from its records"))
     print(f"drawn: {path}")
     return 0
+
+
+def _first(shop):
+    """The first order that was completed, or else the first."""
+    return shop.sql("order", "SELECT id FROM orders ORDER BY status <> 'COMPLETED', number LIMIT 1")[0]["id"]
 
 
 def _serve_customers(lab, options, **how):

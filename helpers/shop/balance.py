@@ -23,7 +23,10 @@ def charge(db, command):
 
 
 def deduct(db, command):
-    """Takes the money, if there is enough. Too little is an answer, and no error."""
+    """Takes the money, if there is enough. Too little is an answer, and no error.
+
+    Nothing here asks whether the order has paid already: a command that comes again is refused by the inbox.
+    """
     order, user, amount = (command.get_data()[name] for name in ("orderId", "userId", "amount"))
     if was(db, order, "refund"):
         enter(db, command, 0)
@@ -46,7 +49,7 @@ def refund(db, command):
 
 
 def enter(db, command, amount):
-    """An entry in the ledger, which is never changed."""
+    """An entry in the ledger, which is never changed. A command that was refused has one too, of 0."""
     kind = events.name_of(command).removeprefix("balance.")
     row = (command.get_data()["userId"], kind, amount, command.get_data().get("orderId"), command.get_id())
     db.execute("INSERT INTO ledger (user, kind, amount, orders, ce_id) VALUES (?, ?, ?, ?, ?)", row)

@@ -14,7 +14,7 @@ POINTS = ("before_db_commit", "after_db_commit", "after_ack", "before_answer")
 
 def crashes(settings):
     """The crashes that the settings ask for, as a list of dicts."""
-    return [settings.crash] if isinstance(settings.crash, dict) else list(settings.crash or ())
+    return settings.crash if isinstance(settings.crash, list) else [settings.crash] if settings.crash else []
 
 
 def crash_here(settings, steps, point, rows):

@@ -16,8 +16,9 @@ MOST_WAITS = len(STEPS) + PIVOT  # for an answer, of one order: all the way, and
 def invariants(run):
     """Checks I1 to I10 on a quiet shop. Returns a DataFrame, one row each: invariant, holds, violations, proof.
 
-    The proof names the records or rows that break it. Raises LabError if the shop does not become quiet.
+    The proof names the records or rows that break it. Raises LabError when nobody of the shop runs.
     """
+    run.check_running()
     seen = Scan(run)
     return as_table("invariant", {name: list(check(run, seen)) for name, check in CHECKS.items()})
 

@@ -74,7 +74,7 @@ def start(lab, members=(), **settings):
     process does not come up, for a name that does not exist, and for a crash that cannot happen.
     """
     _check_names("settings", settings, [field.name for field in fields(Settings)])
-    _check_names("members", [_service_of(member) for member in members], SERVICES)
+    _check_names("members", members, SERVICES, _service_of)
     _check_names("without_key", settings.get("without_key", ()), [topic.name for topic in topics.TOPICS])
     _check_names("retry_topics", settings.get("retry_topics", ()), topics.GROUPS)
     folder = actors.folder()
@@ -99,19 +99,20 @@ def _service_of(member):
     return re.sub(r"-\d+$", "", member)
 
 
-def _check_names(what, names, known):
+def _check_names(what, names, known, name_of=str):
     """Raises LabError for a name that does not exist: nothing would happen, and that would look like a result."""
     if isinstance(names, str):
         raise LabError(f"{what} is {names!r}, one text.", "", f"shop.start(lab, {what}=({names!r},)), a tuple")
-    for name in names:
+    for name in map(name_of, names):
         if name not in known:
             raise LabError(f"{what}: there is no {name!r}.", f"there are {', '.join(known)}", "take one of these")
 
 
 def _check_crash(wanted):
-    """Raises LabError for a service, a point or a type of event that does not exist: nobody would ever be killed."""
+    """Raises LabError for a crash that cannot happen: nobody would ever be killed."""
     if not isinstance(wanted, dict):
         raise LabError(f"crash is {wanted!r}.", "", 'crash={"service": "balance", "point": "after_db_commit"}')
+    _check_names("crash", wanted, ("service", "point", "type", "order"))
     if wanted.get("service") == "relay":
         raise LabError("crash: relay is no service.", "it is a thread of each service", "name the service")
     known = {"service": SERVICES, "point": faults.POINTS} | ({"type": events.TYPES} if wanted.get("type") else {})
@@ -119,6 +120,28 @@ def _check_crash(wanted):
         if wanted.get(what) not in names:
             why = f"the {what} is one of {', '.join(names)}"
             raise LabError(f"crash: there is no {what} {wanted.get(what)!r}.", why, "shop.start(lab, crash=...)")
+    if not _can_happen(wanted["service"], wanted["point"], wanted.get("type")):
+        why = "this service never comes to this point, or neither reads nor writes an event of this type"
+        raise LabError(f"crash: {wanted} cannot happen.", why, "see helpers/shop/faults.py, and topics.table()")
+
+
+def _can_happen(service, point, type):
+    """Whether a process of the service comes to this point, with an event of this type if one is given."""
+    if point == "before_answer":
+        return service == "order" and not type  # there is no event yet
+    if point == "after_ack" and service == "sales-rank":
+        return False
+    return not type or _reads(service, type) or _writes(service, type)
+
+
+def _reads(service, type):
+    group = order.GROUP if service == order.NAME else service
+    return group in topics.declared(events.TYPES[type][0]).reads.split(", ")
+
+
+def _writes(service, type):
+    writers = topics.declared(events.TYPES[type][0]).writes
+    return type.startswith(f"{service}.") if writers == "the relay of each service" else service in writers
 
 
 def _wait_until_ready(team):
@@ -212,8 +235,9 @@ class Run:
     def unpark(self, service, key):
         """Releases the parked events of a key, after the cause is mended; the service handles them in their order.
 
-        Raises LabError when there are none.
+        Raises LabError when there are none, and when nobody of the shop runs.
         """
+        self.check_running()
         with contextlib.closing(store.connect(self.settings.database(service))) as db:
             if not db.execute("UPDATE parked SET released = 1 WHERE key = ?", (key,)).rowcount:
                 why = "it never was, or it is released already"
@@ -295,8 +319,7 @@ class Run:
 
     def _reads(self, group, place):
         topic = place.topic.removeprefix(self.lab.prefix)
-        declared = next(t for t in self.topics if t.name == topic)
-        return group in declared.reads.split(", ")
+        return group in topics.declared(topic, self.topics).reads.split(", ")
 
     @staticmethod
     def _committed(offsets, place):

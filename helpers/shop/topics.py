@@ -67,6 +67,11 @@ def with_retries(groups):
     return TOPICS + [topic for group in groups for topic in _retry(group) if not topic.name.endswith(".dlq")]
 
 
+def declared(name, topics=TOPICS):
+    """The declaration of this topic."""
+    return next(topic for topic in topics if topic.name == name)
+
+
 def create(lab, topics=TOPICS):
     """Creates all topics of the shop, empty; older ones of the same names are deleted."""
     lab.need_broker()

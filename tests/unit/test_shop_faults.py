@@ -36,7 +36,7 @@ def proof(run, name):
     [("before_db_commit", set(SERVICES)), ("after_db_commit", set(SERVICES)), ("after_ack", PUBLISHING)],
 )
 def test_every_service_is_killed_once_and_nothing_is_lost(lab, point, dying):
-    crash = [{"service": name, "point": point} for name in SERVICES]
+    crash = [{"service": name, "point": point} for name in SERVICES if name in dying]
     if point == "after_ack":  # not the charge, whose answer we wait for
         crash[:1] = [crash[0] | {"type": name} for name in ("balance.deduct", "order.completed")]
     run = shop.start(lab, crash=crash)

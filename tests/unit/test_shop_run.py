@@ -383,10 +383,12 @@ def test_who_is_missing_is_named_and_who_runs_is_not_restarted(lab, monkeypatch)
     [
         ({"inbx": False}, "settings: there is no 'inbx'"),
         ({"members": ["balanc-2"]}, "members: there is no 'balanc'"),
+        ({"members": "balance-2"}, "members is 'balance-2', one text"),
         ({"without_key": ("balance.command",)}, "without_key: there is no 'balance.command'"),
         ({"without_key": "shop.balance.command"}, "without_key is 'shop.balance.command', one text"),
         ({"retry_topics": ("balanc",)}, "retry_topics: there is no 'balanc'"),
         ({"crash": ["balance"]}, "crash is 'balance'"),
+        ({"crash": "balance"}, "crash is 'balance'"),
     ],
 )
 def test_a_setting_that_would_do_nothing_is_refused(lab, settings, words):
@@ -442,11 +444,46 @@ def test_a_shop_without_orders_or_users_is_refused(home, capsys, number):
         ({"service": "relay"}, "a thread of each service"),
         ({"point": "afterack"}, "after_ack"),
         ({"type": "payment.payed"}, "payment.paid"),
+        ({"typ": "balance.deduct"}, "crash: there is no 'typ'"),
+        ({"service": "stock"}, "cannot happen"),
+        ({"point": "before_answer", "type": None}, "cannot happen"),
+        ({"service": "order", "point": "before_answer", "type": "order.placed"}, "cannot happen"),
+        ({"service": "sales-rank", "point": "after_ack", "type": None}, "cannot happen"),
     ],
 )
 def test_a_crash_that_cannot_happen_is_refused(lab, wrong, words):
     with pytest.raises(LabError, match=words):
         shop.start(lab, crash=[CRASH, CRASH | wrong])
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        {"type": "balance.deducted", "point": "after_ack"},
+        {"type": "user.balance", "point": "after_ack"},
+        {"service": "order", "type": "stock.reserved", "order": "o-0002"},
+        {"service": "order", "type": "payment.pay", "point": "after_ack"},
+        {"service": "order", "type": None, "point": "before_answer"},
+        {"service": "payment", "type": "payment.pay", "point": "after_ack"},
+        {"service": "sales-rank", "type": "order.completed"},
+    ],
+)
+def test_a_crash_that_can_happen_is_accepted(right):
+    shop.run._check_crash(CRASH | right)
+
+
+def test_an_option_is_written_in_full(home, capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(["run", "--order", "5"])
+    assert "unrecognized arguments: --order 5" in capsys.readouterr().err
+    assert not home.exists()
+
+
+def test_without_an_id_the_first_completed_order_is_drawn(module_home, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command_line.main(["diagram", "--orders", "3", "--users", "5", "--seed", "1"]) == 0
+    assert "drawn: o-0002.svg" in capsys.readouterr().out
+    assert "Order o-0002" in (tmp_path / "o-0002.svg").read_text()
 
 
 def test_the_committed_drawing_is_what_the_shop_draws(home, tmp_path):
