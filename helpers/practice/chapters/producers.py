@@ -729,7 +729,7 @@ NO_LOSS = Exercise(
             from kafka import KafkaProducer
             from kafka.errors import KafkaError
             def pay_all(client, topic, payments):
-                producer = KafkaProducer(request_timeout_ms=200, delivery_timeout_ms=300, **client)
+                producer = KafkaProducer(request_timeout_ms=1000, delivery_timeout_ms=1500, **client)
                 for user, value in payments:
                     try:
                         producer.send(topic, key=user, value=value).get(timeout=10)
@@ -759,7 +759,7 @@ NO_LOSS = Exercise(
             from kafka import KafkaProducer
             from kafka.errors import KafkaError
             def pay_all(client, topic, payments):
-                producer = KafkaProducer(request_timeout_ms=200, delivery_timeout_ms=300, **client)
+                producer = KafkaProducer(request_timeout_ms=1000, delivery_timeout_ms=1500, **client)
                 failed = []
                 for user, value in payments:
                     try:
