@@ -49,15 +49,20 @@ def check_two(lab, group, team):
     await_members(lab, group, team, {"ann", "ben"})
     if becomes(lambda: share(lab, group, team)) is None:
         state, owned, _ = group_now(lab, group)
-        said = [line for name in ("ann", "ben") if name in names(team) for line in team.output(name).splitlines()]
-        raised = next((line for line in said if "Error" in line), "nothing")
+        error = raised(team)
         raise Incorrect(
-            f"the group is {state}, with {listed(sorted(owned)) or 'no member'}; a member said: {raised[:120]}",
+            f"the group is {state}, with {listed(sorted(owned)) or 'no member'}; a member raised: {error or 'nothing'}",
             "ann and ben with two partitions each",
-            advice_on_two(lab, group, team, raised),
+            advice_on_two(lab, group, team, error),
         )
     if wrong := foreign(observe.members(lab, group), group):
         raise Incorrect(f"the group reads {listed(wrong)}", group, PASS_TOPIC)
+
+
+def raised(team):
+    """What has ended a member, at most 120 characters, or "". A warning of its client is no error."""
+    team.running()  # reads what is new in the logs
+    return next((process.error[:120] for process in team.processes if process.error), "")
 
 
 def foreign(members, topic):
@@ -65,11 +70,11 @@ def foreign(members, topic):
     return sorted(set(members.topic.dropna()) - {topic})
 
 
-def advice_on_two(lab, group, team, raised):
+def advice_on_two(lab, group, team, error):
     """What may be wrong with a group in which ann and ben do not share."""
-    if "FencedInstanceId" in raised:
+    if "FencedInstanceId" in error:
         return "two members cannot have one group_instance_id: the second throws the first one out"
-    if raised != "nothing":
+    if error:
         return 'mend what it has raised: team.output("ann") and team.output("ben") have all of it'
     if "returned" in set(team.timeline().event):
         return "a member has returned at once: what is started is the function with the loop, reader(topic), not reader"
@@ -328,11 +333,9 @@ def check_hand_over(lab, team):
 
 def check_ann_lives(team):
     """Raises Incorrect with what ann has raised."""
-    if "crashed" in set(team.timeline().event):
-        last = [line for line in team.output("ann").splitlines() if "Error" in line] or ["no error"]
-        raise Incorrect(
-            f"ann crashed: {last[0][:100]}", "ann goes on", "a listener is async here: await consumer.commit_async(...)"
-        )
+    if error := raised(team):
+        advice = "a listener is async here: await consumer.commit_async(...)"
+        raise Incorrect(f"ann crashed: {error}", "ann goes on", advice)
 
 
 def handled(team):
