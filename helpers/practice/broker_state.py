@@ -39,9 +39,14 @@ def members(lab, group):
     return described["group_state"], sorted(found)
 
 
+def other_topics(lab, group, topic):
+    """The topics of which the members of a group own partitions, without this one."""
+    return sorted(set(observe.members(lab, group)["topic"].dropna()) - {topic})
+
+
 def check_watched(team):
     """Raises Incorrect for members of a group in whose loops nobody can look: then nothing is known of them."""
-    if "joining" not in set(team.timeline()["event"]):
+    if not team.count("joining"):
         raise Incorrect(
             "the members tell nothing of what they do",
             "a loop that can be watched",

@@ -1,5 +1,6 @@
 """What an exercise is, and how an attempt at it can end."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from textwrap import dedent
@@ -80,3 +81,9 @@ class NotReady(Outcome):
 def unindented(source):
     """A source or a text of an exercise, as it would stand in a cell."""
     return dedent(source).strip()
+
+
+def own_loop(source):
+    """The source of an actor's function with a plain loop in place of `for ... in me.records(consumer)`."""
+    plain = r"while not me.stopping:\1consumer.poll(timeout_ms=200)"
+    return re.sub(r"for \w+ in me\.records\(consumer\):(\s+)pass", plain, source)

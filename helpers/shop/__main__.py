@@ -24,7 +24,7 @@ def main(arguments=None):
     """Runs one command; its exit status is 0, or 1 when an invariant is broken or nothing can run."""
     options = _parser().parse_args(arguments)
     try:
-        if "order" in options:
+        if options.run is _diagram:
             _check_order(options)
             _check_drawing(options)
         with _only_shop(), closing(open_lab("shop")) as lab:
@@ -64,8 +64,9 @@ def _parser():
     )
     text = f"{served} one after the other; then the sequence diagram of one of these orders, as text and as SVG"
     diagram = _command(commands, "diagram", _diagram, text)
-    diagram.add_argument("--order", help="its id, o-0001 is the first; or else the first that is completed")
-    diagram.add_argument("--svg", type=Path, help="the file, or else ORDER.svg")
+    diagram.set_defaults(order=None, svg=None)  # and no "(default: None)" in the help
+    diagram.add_argument("--order", default=argparse.SUPPRESS, help="its id; or else the first that is completed")
+    diagram.add_argument("--svg", type=Path, default=argparse.SUPPRESS, help="the file, or else ORDER.svg")
     return parser
 
 

@@ -73,7 +73,7 @@ def _operations():
     for topic in TOPICS:
         channel = _ref("channels", topic.name)
         yield f"write.{topic.name}", {"action": "send", "channel": channel, "summary": topic.writes}
-        for group in topic.reads.split(", "):
+        for group in topic.readers:
             yield f"{group}.reads.{topic.name}", {"action": "receive", "channel": channel, "summary": group}
 
 

@@ -136,7 +136,7 @@ def _can_happen(service, point, type):
 
 def _reads(service, type):
     group = order.GROUP if service == order.NAME else service
-    return group in topics.declared(events.TYPES[type][0]).reads.split(", ")
+    return group in topics.declared(events.TYPES[type][0]).readers
 
 
 def _writes(service, type):
@@ -319,7 +319,7 @@ class Run:
 
     def _reads(self, group, place):
         topic = place.topic.removeprefix(self.lab.prefix)
-        return group in topics.declared(topic, self.topics).reads.split(", ")
+        return group in topics.declared(topic, self.topics).readers
 
     @staticmethod
     def _committed(offsets, place):

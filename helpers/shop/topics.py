@@ -34,6 +34,11 @@ class Topic:
     partitions: int = 6
 
     @property
+    def readers(self):
+        """The consumer groups, as a list."""
+        return self.reads.split(", ")
+
+    @property
     def configs(self):
         """Its settings on the broker."""
         if self.kept == "compact":

@@ -6,8 +6,19 @@ import time
 from collections import Counter
 
 from ... import observe
-from ..broker_state import check_watched, commit, committed, ends, listed, members, records, send, without_prefix
-from ..exercise import Exercise, Incorrect, NotAttempted
+from ..broker_state import (
+    check_watched,
+    commit,
+    committed,
+    ends,
+    listed,
+    members,
+    other_topics,
+    records,
+    send,
+    without_prefix,
+)
+from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
 
 PATIENCE = 6  # seconds: auto commit comes every five
 STEADY, SETTLING = 1, 15  # seconds: a rebalance waits for heartbeats, every three seconds by default
@@ -91,8 +102,7 @@ def check_one_idle(lab):
     found = owners(lab, "desk")
     idle = [member for member, number in found if not number]
     seen = f"{len(found)} members, idle: {listed(idle) or 'nobody'}"
-    described = observe.members(lab, lab.name("desk"))
-    if wrong := sorted(set(described["topic"].dropna()) - {topic}):
+    if wrong := other_topics(lab, lab.name("desk"), topic):
         raise Incorrect(
             f"the group reads {listed(wrong)}", f"it reads {topic}", "subscribe to `topic`, and to no other"
         )
@@ -353,14 +363,6 @@ TAKE_OVER = Exercise(
 )
 
 
-LOOP = """
-            for _ in me.records(consumer):
-                pass
-"""
-OWN_LOOP = """
-            while not me.stopping:
-                consumer.poll(timeout_ms=100)
-"""
 BOTH_WAIT = "team.wait(assigned=4, joined=2, deadline=20)"
 BOTH_ASKED = """from helpers.lab import wait_until
 
@@ -411,7 +413,7 @@ TAKE_OVER.wrong.update(
         ),
         "no-team": ('team = "anna"', "what actors.start returned"),
         "own-loop": (
-            guards('team.kill("ben")').replace(LOOP, OWN_LOOP).replace(BOTH_WAIT, BOTH_ASKED),
+            own_loop(guards('team.kill("ben")')).replace(BOTH_WAIT, BOTH_ASKED),
             "me.follow(consumer)",
         ),
     }

@@ -8,8 +8,8 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from ... import observe
 from ...observe.ask import ask
-from ..broker_state import check_watched, commit, committed, ends, listed, members, send
-from ..exercise import Exercise, Incorrect, NotAttempted
+from ..broker_state import check_watched, commit, committed, ends, listed, members, other_topics, send
+from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
 
 PATIENCE = 6  # seconds for a group to settle
 PASS_TOPIC = "pass `topic`, the full name of the exercise's topic"
@@ -53,9 +53,9 @@ def check_two(lab, group, team):
         raise Incorrect(
             f"the group is {state}, with {listed(sorted(owned)) or 'no member'}; a member raised: {error or 'nothing'}",
             "ann and ben with two partitions each",
-            advice_on_two(lab, group, team, error),
+            advice_on_two(lab, group, team, owned, error),
         )
-    if wrong := foreign(observe.members(lab, group), group):
+    if wrong := other_topics(lab, group, group):
         raise Incorrect(f"the group reads {listed(wrong)}", group, PASS_TOPIC)
 
 
@@ -65,12 +65,7 @@ def raised(team):
     return next((process.error[:120] for process in team.processes if process.error), "")
 
 
-def foreign(members, topic):
-    """The topics that members read, without this one."""
-    return sorted(set(members.topic.dropna()) - {topic})
-
-
-def advice_on_two(lab, group, team, error):
+def advice_on_two(lab, group, team, owned, error):
     """What may be wrong with a group in which ann and ben do not share."""
     if "FencedInstanceId" in error:
         return "two members cannot have one group_instance_id: the second throws the first one out"
@@ -81,12 +76,10 @@ def advice_on_two(lab, group, team, error):
     protocols = ask(lab, lambda admin: {one["group_id"]: one["group_type"] for one in admin.list_groups()})
     if protocols.get(group) == "consumer":
         return "the check cannot look into a group of the consumer protocol: take KafkaConsumer, or reader(topic, ...)"
-    if group in protocols:
-        found = observe.members(lab, group)
-        if len(found) and not {"ann", "ben"} & set(found.member):
-            return "client_id=me.name: the check tells the members by it"
-        if foreign(found, group):
-            return PASS_TOPIC
+    if owned and not {"ann", "ben"} & set(owned):
+        return "client_id=me.name: the check tells the members by it"
+    if group in protocols and other_topics(lab, group, group):
+        return PASS_TOPIC
     return 'start both: actors.start(lab, billing, ["ann", "ben"], group=...), and look at team.output("ann")'
 
 
@@ -102,7 +95,7 @@ def await_members(lab, group, team, names):
     """
 
     def silent():
-        return members(lab, group)[1] and "joining" not in set(team.timeline().event)
+        return members(lab, group)[1] and not team.count("joining")
 
     becomes(lambda: names <= have_joined(team) or not names <= set(team.running()) or silent(), START)
     if silent():
@@ -160,16 +153,6 @@ MEMBER = """
 """
 
 
-LOOP = """
-        for record in me.records(consumer):
-            pass
-"""
-OWN_LOOP = """
-        while not me.stopping:
-            consumer.poll(timeout_ms=200)
-"""
-
-
 def team_of(group, settings="", members='["ann", "ben"]'):
     """The source of a team whose consumers have these settings."""
     return MEMBER.format(group=group, settings=settings, members=members)
@@ -209,7 +192,7 @@ SOONER = Exercise(
         "another-topic": ('\n    topic = lab.topic("other", partitions=4)' + team_of("sooner"), "pass `topic`"),
         "no-names": (team_of("sooner").replace("client_id=me.name, ", ""), "client_id=me.name"),
         "not-called": (team_of("sooner").replace("billing, [", "lambda me: billing, ["), "has returned at once"),
-        "own-loop": (team_of("sooner").replace(LOOP, OWN_LOOP), "me.follow(consumer)"),
+        "own-loop": (own_loop(team_of("sooner")), "me.follow(consumer)"),
         "killed-before": (team_of("sooner") + '    team.kill("ben")', "ben has ended"),
     },
 )
@@ -375,12 +358,11 @@ def judge_hand_over(team, total, there):
             "a commit when partitions go",
             "each commit is a trip to the broker: leave it to the listener",
         )
-    check_only_what_goes(team, commits)
+    check_only_what_goes(told, commits)
 
 
-def check_only_what_goes(team, commits):
+def check_only_what_goes(told, commits):
     """Raises Incorrect when ann has committed offsets of partitions that she kept, as auto commit does."""
-    told = team.timeline()
     gone = set(told[(told.event == "revoked") & (told.member == "ann")].explode("partitions").partitions)
     if kept := sorted(set(commits.explode("partitions").partitions) - gone):
         raise Incorrect(

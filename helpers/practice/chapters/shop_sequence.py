@@ -11,16 +11,16 @@ from ..learner import call
 
 
 def needs_shop(mine):
-    """Raises unless it is a shop that shop.start returned."""
+    """Raises unless it is a shop that shop.start returned, in which an order was placed."""
     if not hasattr(mine, "sql") or not hasattr(mine, "statuses"):
         raise Incorrect(f"mine is {mine!r}"[:80], "a running shop", "mine = shop.start(lab)")
+    if not mine.statuses():
+        raise Incorrect("a shop without an order", "an order", "mine.charge(...), then mine.order(...)")
 
 
 def check_money_back(lab, mine):
     needs_shop(mine)
     orders = {row["id"]: row for row in mine.sql("order", "SELECT id, status, reason FROM orders ORDER BY number")}
-    if not orders:
-        raise Incorrect("a shop without an order", "an order", "mine.charge(...), then mine.order(...)")
     if still := [order for order, row in orders.items() if row["status"] in ("RUNNING", "CANCELLING")]:
         raise Incorrect(f"{listed(still)} is still on its way", "a quiet shop", "mine.settle(30) waits for it")
     ledger = mine.sql("balance", "SELECT orders, kind, amount FROM ledger WHERE orders IS NOT NULL ORDER BY id")
@@ -50,6 +50,7 @@ SHOP = """
 """
 DECLINE = 'mine.behave("provider", {"do": "decline", "times": 1})'
 SETTLE = "mine.settle(30)"
+NO_ORDER = "from helpers import shop\nmine = shop.start(lab)"
 
 
 def one_order(settings="", before="", amount=10_000, after=SETTLE):
@@ -80,7 +81,7 @@ MONEY_BACK = Exercise(
         "too-poor": (one_order(amount=100), "charge more than the price"),
         "completed": (one_order(), "the step after the deduction has to say no"),
         "sold-out": (one_order(', products={"p-2": (2000, 0)}'), "a step after it has to fail"),
-        "no-order": ("from helpers import shop\nmine = shop.start(lab)", "a shop without an order"),
+        "no-order": (NO_ORDER, "a shop without an order"),
     },
 )
 
@@ -91,8 +92,6 @@ def check_written_twice(lab, mine):
     needs_shop(mine)
     sold = lab.name("shop.product.sold")  # not from a relay: what was aborted stands there a second time
     twice = [one for name in shop_topics(lab) if name != sold for one in more_than_once(lab, name)]
-    if not mine.statuses():
-        raise Incorrect("a shop without an order", "an order", "mine.charge(...), then mine.order(...)")
     if not twice:
         raise Incorrect("no ce_id is twice in a topic", "one that is", advice_on_writing(mine.settings))
     if found := mine.sql("balance", "SELECT ce_id FROM ledger GROUP BY ce_id HAVING count(*) > 1"):
@@ -156,7 +155,7 @@ WRITTEN_TWICE = Exercise(
     ],
     reference=one_order(ACKNOWLEDGED, after=AGAIN),
     wrong={
-        "no-order": ("from helpers import shop\nmine = shop.start(lab)", "a shop without an order"),
+        "no-order": (NO_ORDER, "a shop without an order"),
         "no-crash": (one_order(), "nobody was killed"),
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
         "not-restarted": (one_order(ACKNOWLEDGED, after=""), "lets it write again"),
