@@ -18,6 +18,8 @@ from .broker import LabError, course
 
 DEADLINE = 20  # seconds, for every wait here
 SESSION = 45  # seconds: session_timeout_ms of kafka-python
+SILENT = 5  # seconds, after which a wait for somebody dead says so
+DEAD_MEMBERS = f"Waiting: members that were killed keep their places in {{}} for up to {SESSION} s."
 
 _open = None
 
@@ -72,7 +74,7 @@ class Lab:
         self.need_broker()
         group = self.name(name)
         gone = partial(patiently, self._group_is_gone, group)
-        wait_until(gone, f"group {group} to be deleted", deadline=SESSION + DEADLINE)
+        wait_until(gone, f"group {group} to be deleted", SESSION + DEADLINE, DEAD_MEMBERS.format(group))
         return group
 
     def log_folder(self, topic, partition):
@@ -106,7 +108,8 @@ class Lab:
     def reset(self):
         """Deletes every topic and group of this chapter."""
         self._delete_topics([topic for topic in self.admin.list_topics() if topic.startswith(self.prefix)])
-        wait_until(partial(patiently, self._no_group_is_left), "the groups to be deleted", deadline=SESSION + DEADLINE)
+        gone, line = partial(patiently, self._no_group_is_left), DEAD_MEMBERS.format("a group")
+        wait_until(gone, "the groups to be deleted", SESSION + DEADLINE, line)
 
     def end_started(self):
         """Ends every process that was started on this lab; safe to call twice."""
@@ -138,8 +141,8 @@ class Lab:
     def _group_is_gone(self, group):
         """Deletes it if it exists; members that a killed kernel left behind are removed first.
 
-        One that was killed while it joined others has no id yet to remove it by: the coordinator waits for it as long
-        as its session lasts, 45 s by default.
+        One that was killed while it joined others has no id yet to remove it by, and one of the consumer protocol
+        (KIP-848) is not removed: the coordinator waits for it as long as its session lasts, 45 s by default.
         """
         if group not in self._groups():
             return True
@@ -169,11 +172,17 @@ def patiently(question, *arguments):
         return False
 
 
-def wait_until(condition, what, deadline=DEADLINE):
-    """Waits until condition() is true, at most deadline seconds. Raises LabError that names what was waited for."""
-    until = time.monotonic() + deadline
+def wait_until(condition, what, deadline=DEADLINE, line=""):
+    """Waits until condition() is true, at most deadline seconds; prints the line, if there is one, when it takes long.
+
+    Raises LabError that names what was waited for.
+    """
+    begin = time.monotonic()
     while not condition():
-        if time.monotonic() > until:
+        if line and time.monotonic() > begin + SILENT:
+            print(line)
+            line = ""
+        if time.monotonic() > begin + deadline:
             again = "   (all OK? A cell ran twice, or out of order: Restart Kernel and Run All Cells)"
             raise LabError(f"Waited {deadline} s for {what}, in vain.", "", course("doctor") + again)
         time.sleep(0.02)

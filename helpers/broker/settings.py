@@ -23,6 +23,8 @@ def server_properties(node_id, ports, controller_ports):
         "group.min.session.timeout.ms": 1000,
         "group.consumer.heartbeat.interval.ms": 1000,
         "group.consumer.min.heartbeat.interval.ms": 500,
+        "group.consumer.min.session.timeout.ms": 1000,
+        "group.consumer.session.timeout.ms": 12000,
         # a dead broker is noticed, and a restarted one let in again, within seconds
         "replica.lag.time.max.ms": 3000,
         # retention and compaction can be watched: they look every second, and delete after one

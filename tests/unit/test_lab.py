@@ -1,5 +1,6 @@
 """open_lab, topic and group, against a real broker."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from kafka.structs import OffsetAndMetadata
 
 from helpers.broker import LabError, embedded, places
 from helpers.broker.settings import as_properties, server_properties
-from helpers.lab import open_lab, patiently, wait_until
+from helpers.lab import DEAD_MEMBERS, SILENT, open_lab, patiently, wait_until
 from tests.unit import SOON
 
 
@@ -94,6 +95,28 @@ def test_a_group_starts_without_members_and_offsets(lab):
     assert lab.group("billing") == group
     assert group not in [g["group_id"] for g in lab.admin.list_groups()]
     consumer.close()
+
+
+DIES_AS_A_MEMBER = """
+import json, os, sys
+from confluent_kafka import Consumer
+
+consumer = Consumer(json.loads(sys.argv[2]))
+consumer.subscribe([sys.argv[1]])
+while not consumer.assignment():
+    consumer.poll(0.1)
+os._exit(0)
+"""
+
+
+def test_a_wait_for_a_dead_member_of_the_consumer_protocol_says_so(lab, capsys):
+    topic, group = lab.topic("orders"), lab.group("billing")
+    names = {"bootstrap.servers": lab.bootstrap, "group.id": group, "group.protocol": "consumer"}
+    subprocess.run([sys.executable, "-c", DIES_AS_A_MEMBER, topic, json.dumps(names)], check=True, timeout=30)
+    began = time.monotonic()
+    lab.group("billing")
+    assert capsys.readouterr().out == f"{DEAD_MEMBERS.format(group)}\n"
+    assert SILENT < time.monotonic() - began < 20
 
 
 def test_the_segments_can_be_seen(lab):
