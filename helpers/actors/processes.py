@@ -1,6 +1,7 @@
 """Processes that run a function of the notebook, seen from the notebook."""
 
 import contextlib
+import inspect
 import os
 import signal
 import threading
@@ -82,6 +83,20 @@ def check_names(members):
         raise LabError(f"members is a text: {members!r}.", "each letter would be a member", f"members=[{members!r}]")
 
 
+def check_function(function):
+    """Raises LabError for what cannot be called as function(me)."""
+    if not callable(function):
+        raise LabError(f"{function!r} is no function.", "", "actors.start(lab, billing, members=[...])")
+    try:
+        inspect.signature(function).bind("me")
+    except TypeError as error:
+        raise LabError(
+            f"{getattr(function, '__name__', function)} cannot be called with me alone: {error}.",
+            "each member calls the function with one argument, me",
+            "def billing(me): ...; of a function that makes another one start the result: make(...), not make",
+        ) from None
+
+
 class Actors:
     """Processes that were started together.
 
@@ -90,8 +105,7 @@ class Actors:
     """
 
     def __init__(self, lab, function, group):
-        if not callable(function):
-            raise LabError(f"{function!r} is no function.", "", "actors.start(lab, billing, members=[...])")
+        check_function(function)
         self.lab, self.function, self.link = lab, function, link()
         self.began, self.processes, self.reading = time.monotonic(), [], threading.Lock()
         name = lab.name(group or function.__name__)
@@ -104,6 +118,7 @@ class Actors:
     def add(self, *names, function=None):
         """Starts a process for each name: of the same function, or of another one."""
         function = function or self.function
+        check_function(function)
         self._check_not_interrupted()
         for name in names:
             if any(process.name == name for process in self._running()):

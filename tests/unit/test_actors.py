@@ -612,6 +612,17 @@ def test_something_else_than_a_function(lab):
         actors.start(lab, "billing", ["anna"])
 
 
+def test_a_function_that_does_not_take_me(lab):
+    def make():
+        return lambda me: time.sleep(60)
+
+    with refused("make cannot be called with me alone: too many positional arguments(.|\n)*not make"):
+        actors.start(lab, make, ["anna"])
+    team = actors.start(lab, make(), ["anna"], group="billing")
+    with refused("make cannot be called with me alone"):
+        team.add("ben", function=make)
+
+
 def test_a_dead_broker_is_said_in_time(lab):
     elsewhere = SimpleNamespace(name=str, group=str, client={"bootstrap_servers": "127.0.0.1:9"}, at_close=lab.at_close)
     team = actors.start(elsewhere, lambda me: time.sleep(60), ["anna"], group="billing")
