@@ -288,6 +288,8 @@ def check_take_over(lab, team):
     look_for_crashes(told, "heartbeat_interval_ms (3000) must be less than session_timeout_ms")
     killed = told[told["event"] == "killed"]
     if killed.empty:
+        if settled_members(lab, lab.name("guards")):
+            check_watched(team)
         left = told[told["event"] == "left"]["member"]
         said = f"{listed(left)} left, and said goodbye" if len(left) else "nobody was killed"
         raise Incorrect(said, "one member killed, who can say nothing", "team.kill(name)")

@@ -51,7 +51,7 @@ def check_two(lab, group, team):
         state, owned, _ = group_now(lab, group)
         error = raised(team)
         raise Incorrect(
-            f"the group is {state}, with {listed(sorted(owned)) or 'no member'}; a member raised: {error or 'nothing'}",
+            f"the group is {state}, with {listed(sorted(owned)) or 'no member'}{error and '; ' + error}",
             "ann and ben with two partitions each",
             advice_on_two(lab, group, team, owned, error),
         )
@@ -60,9 +60,9 @@ def check_two(lab, group, team):
 
 
 def raised(team):
-    """What has ended a member, at most 120 characters, or "". A warning of its client is no error."""
+    """Who has raised what, at most 120 characters of it, or "". A warning of a member's client is no error."""
     team.running()  # reads what is new in the logs
-    return next((process.error[:120] for process in team.processes if process.error), "")
+    return next((f"{process.name} raised {process.error[:120]}" for process in team.processes if process.error), "")
 
 
 def advice_on_two(lab, group, team, owned, error):
@@ -73,12 +73,9 @@ def advice_on_two(lab, group, team, owned, error):
         return 'mend what it has raised: team.output("ann") and team.output("ben") have all of it'
     if "returned" in set(team.timeline().event):
         return "a member has returned at once: what is started is the function with the loop, reader(topic), not reader"
-    protocols = ask(lab, lambda admin: {one["group_id"]: one["group_type"] for one in admin.list_groups()})
-    if protocols.get(group) == "consumer":
-        return "the check cannot look into a group of the consumer protocol: take KafkaConsumer, or reader(topic, ...)"
     if owned and not {"ann", "ben"} & set(owned):
         return "client_id=me.name: the check tells the members by it"
-    if group in protocols and other_topics(lab, group, group):
+    if protocol(lab, group) and other_topics(lab, group, group):
         return PASS_TOPIC
     return 'start both: actors.start(lab, billing, ["ann", "ben"], group=...), and look at team.output("ann")'
 
@@ -91,15 +88,26 @@ def share(lab, group, team):
 def await_members(lab, group, team, names):
     """Waits until all have joined the group, or one has ended: on a busy machine a process alone takes seconds.
 
-    Raises Incorrect for members who join, and whose loops tell nothing of it.
+    Raises Incorrect for members in which nobody can look: their loops tell nothing, or their group's protocol is new.
     """
 
     def silent():
         return members(lab, group)[1] and not team.count("joining")
 
-    becomes(lambda: names <= have_joined(team) or not names <= set(team.running()) or silent(), START)
+    def modern():
+        return protocol(lab, group) == "consumer"
+
+    becomes(lambda: names <= have_joined(team) or not names <= set(team.running()) or silent() or modern(), START)
     if silent():
         check_watched(team)
+    if modern():
+        advice = "take KafkaConsumer, or reader(topic, ...)"
+        raise Incorrect("the group uses the consumer protocol (KIP-848)", "a group the check can look into", advice)
+
+
+def protocol(lab, group):
+    """The protocol of a group, "classic" or "consumer"; None if there is no such group."""
+    return ask(lab, lambda admin: {one["group_id"]: one["group_type"] for one in admin.list_groups()}).get(group)
 
 
 def have_joined(team):
@@ -158,6 +166,22 @@ def team_of(group, settings="", members='["ann", "ben"]'):
     return MEMBER.format(group=group, settings=settings, members=members)
 
 
+MODERN = """
+    from helpers import actors
+
+    def billing(me):
+        from confluent_kafka import Consumer
+
+        names = {"group.id": me.group, "client.id": me.name, "group.protocol": "consumer"}
+        consumer = Consumer({**{key.replace("_", "."): value for key, value in me.client.items()}, **names})
+        consumer.subscribe([topic])
+        while not me.stopping:
+            consumer.poll(0.2)
+        consumer.close()
+
+    team = actors.start(lab, billing, ["ann", "ben"], group="sooner")
+"""
+
 SOONER = Exercise(
     id="sooner",
     chapter="rebalancing",
@@ -186,13 +210,14 @@ SOONER = Exercise(
             team_of("sooner", "session_timeout_ms=500, heartbeat_interval_ms=100, "),
             "InvalidSessionTimeoutError",
         ),
-        "alone": (team_of("sooner", "session_timeout_ms=2000, heartbeat_interval_ms=300, ", '["ann"]'), "with ann;"),
+        "alone": (team_of("sooner", "session_timeout_ms=2000, heartbeat_interval_ms=300, ", '["ann"]'), "with ann\n"),
         "no-team": ("team = 'ann and ben'", "what actors.start() returns"),
         "another-group": (team_of("soon"), 'group="sooner"'),
         "another-topic": ('\n    topic = lab.topic("other", partitions=4)' + team_of("sooner"), "pass `topic`"),
         "no-names": (team_of("sooner").replace("client_id=me.name, ", ""), "client_id=me.name"),
         "not-called": (team_of("sooner").replace("billing, [", "lambda me: billing, ["), "has returned at once"),
         "own-loop": (own_loop(team_of("sooner")), "me.follow(consumer)"),
+        "consumer-protocol": (MODERN, "KIP-848"),
         "killed-before": (team_of("sooner") + '    team.kill("ben")', "ben has ended"),
     },
 )
@@ -289,7 +314,7 @@ def check_hand_over(lab, team):
     total = sum(there.values())
     await_members(lab, group, team, {"ann"})
     if becomes(lambda: len(handled(team)) >= total) is None:
-        check_ann_lives(team)
+        check_nobody_raised(team)
         raise Incorrect(
             f"ann has handled {len(handled(team))} of {total} records",
             "all of them",
@@ -298,7 +323,7 @@ def check_hand_over(lab, team):
     team.add("ben")
     await_members(lab, group, team, {"ann", "ben"})
     shared = becomes(lambda: share(lab, group, team))
-    check_ann_lives(team)
+    check_nobody_raised(team)
     if shared is None:
         raise Incorrect("ann and ben do not share the partitions", "two each", 'look at team.output("ann")')
     assignor = ask(lab, lambda admin: admin.describe_groups([group])[group])["protocol_data"]
@@ -314,11 +339,11 @@ def check_hand_over(lab, team):
     return "ben went on where ann had stopped: nothing was lost or repeated"
 
 
-def check_ann_lives(team):
-    """Raises Incorrect with what ann has raised."""
+def check_nobody_raised(team):
+    """Raises Incorrect with what a member has raised."""
     if error := raised(team):
         advice = "a listener is async here: await consumer.commit_async(...)"
-        raise Incorrect(f"ann crashed: {error}", "ann goes on", advice)
+        raise Incorrect(error, "members that go on", advice)
 
 
 def handled(team):
@@ -449,7 +474,7 @@ HAND_OVER = Exercise(
             listening().replace("enable_auto_commit=False", "auto_commit_interval_ms=60_000"),
             "nobody took from her",
         ),
-        "not-async": (listening("self.consumer.commit(dict(self.done))"), "ann crashed"),
+        "not-async": (listening("self.consumer.commit(dict(self.done))"), "ann raised"),
     },
 )
 
@@ -483,7 +508,8 @@ def check_ghost(lab):
     topic = group = lab.name("desk")
     _, owned, _ = group_now(lab, group)
     if "ghost" in owned:
-        raise NotAttempted("the dead member still has its place")
+        advice = "if you have tried: the place belongs to the member_id that describe_groups shows"
+        raise NotAttempted("the dead member still has its place", advice)
     now = committed(lab, topic, group).get(0)
     if now is None:
         raise Incorrect(
