@@ -17,6 +17,7 @@ from helpers.lab import LabError, broker, open_lab
 
 from . import invariants, log_checks, place_orders, plan, start, story
 
+CHECKED = "then the invariants are checked, I1 to I10, and every record sent and read, L1 to L4"
 CANCELLED = "SELECT reason, count(*) AS n FROM orders WHERE status = 'CANCELLED' GROUP BY reason ORDER BY reason"
 
 
@@ -58,10 +59,11 @@ def _parser():
     parser = argparse.ArgumentParser(prog="python -m helpers.shop", description="The shop, without a notebook.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     served = "a new shop, in which customers charge and order"
-    run = _command(commands, "run", _run, f"{served}; then invariants and logs are checked, and the last line is JSON")
+    run = _command(commands, "run", _run, f"{served}; {CHECKED}; the last line is JSON")
     run.add_argument(
         "--wait", action="store_true", help="customers wait for each order's end: the same seed, the same ends"
     )
+    run.add_argument("--order", type=_of_diagram, help=argparse.SUPPRESS)
     text = f"{served} one after the other; then the sequence diagram of one of these orders, as text and as SVG"
     diagram = _command(commands, "diagram", _diagram, text)
     diagram.set_defaults(order=None, svg=None)  # and no "(default: None)" in the help
@@ -84,6 +86,10 @@ def _command(commands, name, run, text):
     command.add_argument("--seed", type=int, default=1, help="the same one gives the same customers, products, amounts")
     command.set_defaults(run=run)
     return command
+
+
+def _of_diagram(text):
+    raise argparse.ArgumentTypeError("an option of diagram; how many orders there are is --orders")
 
 
 def _at_least_one(text):

@@ -32,6 +32,12 @@ def crash_here(settings, steps, point, rows):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def to_come(settings, service):
+    """Whether a crash of this service is asked for, and has not happened yet."""
+    marked = [(wanted["service"], settings.folder / f"crashed-{n}") for n, wanted in enumerate(crashes(settings))]
+    return any(name == service and not mark.exists() for name, mark in marked)
+
+
 def _first_time(mark):
     try:
         os.close(os.open(mark, os.O_CREAT | os.O_EXCL))

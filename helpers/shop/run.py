@@ -63,7 +63,8 @@ WITH_OUTBOX = ["order", "coupon", "stock", "balance", "payment", "shipping", "da
 OPEN = ("RUNNING", "CANCELLING")
 CLIENTS = 8  # connections that place orders at the same time
 INSIST = 60  # seconds for which a customer asks again, when there is no answer
-GONE = 20  # seconds until a killed process has to be gone
+GONE = 20  # seconds until a process that is to be killed has to be gone
+NO_CRASH = 4  # the same, where no crash is to come
 READY = 90  # seconds until a process has to be ready; one that ends instead is noticed at once
 
 
@@ -74,6 +75,7 @@ def start(lab, members=(), **settings):
     process does not come up, for a name that does not exist, and for a crash that cannot happen.
     """
     _check_names("settings", settings, [field.name for field in fields(Settings)])
+    _check_switches(settings)
     _check_names("members", members, SERVICES, _service_of)
     _check_names("without_key", settings.get("without_key", ()), [topic.name for topic in topics.TOPICS])
     _check_names("retry_topics", settings.get("retry_topics", ()), topics.GROUPS)
@@ -106,6 +108,14 @@ def _check_names(what, names, known, name_of=str):
     for name in map(name_of, names):
         if name not in known:
             raise LabError(f"{what}: there is no {name!r}.", f"there are {', '.join(known)}", "take one of these")
+
+
+def _check_switches(settings):
+    """Raises LabError for a switch that is neither True nor False: the text "False" would be true."""
+    for field in fields(Settings):
+        value = settings.get(field.name, field.default)
+        if field.type is bool and not isinstance(value, bool):
+            raise LabError(f"{field.name} is {value!r}.", "it is a switch", f"{field.name}=True, or {field.name}=False")
 
 
 def _check_crash(wanted):
@@ -328,7 +338,7 @@ class Run:
     def restart(self, member):
         """Waits until a member has been killed, or has crashed, and starts it again; returns when it is ready.
 
-        Raises LabError for a name that never ran, a member that still runs after GONE seconds, a shop that has ended.
+        Raises LabError for a name that never ran, a member that still runs after some seconds, a shop that has ended.
         """
         known = sorted({process.name for process in self.team.processes})
         if member not in known:
@@ -340,8 +350,9 @@ class Run:
         wait_until(lambda: member not in self.running() or _ready(again), f"{member} to be ready", READY)
 
     def _wait_until_gone(self, member):
+        to_come = faults.to_come(self.settings, _service_of(member))
         try:
-            wait_until(lambda: member not in self.running(), f"{member} to be gone", GONE)
+            wait_until(lambda: member not in self.running(), f"{member} to be gone", GONE if to_come else NO_CRASH)
         except LabError:
             gone, crash = ", ".join(self._not_running()), self.settings.crash or "none"
             raise LabError(

@@ -365,7 +365,7 @@ def test_a_command_that_cannot_end_well_is_refused_before_anything_runs(home, ca
 
 
 def test_who_is_missing_is_named_and_who_runs_is_not_restarted(lab, monkeypatch):
-    monkeypatch.setattr(shop.run, "GONE", 0.5)
+    monkeypatch.setattr(shop.run, "NO_CRASH", 0.5)
     run = shop.start(lab, crash={"service": "stock", "point": "after_ack", "type": "stock.reserved"})
     run.charge("ann", 10_000)
     run.order("ann", "p-1")
@@ -387,6 +387,7 @@ def test_who_is_missing_is_named_and_who_runs_is_not_restarted(lab, monkeypatch)
         ({"without_key": ("balance.command",)}, "without_key: there is no 'balance.command'"),
         ({"without_key": "shop.balance.command"}, "without_key is 'shop.balance.command', one text"),
         ({"retry_topics": ("balanc",)}, "retry_topics: there is no 'balanc'"),
+        ({"inbox": "False"}, "inbox is 'False'"),
         ({"crash": ["balance"]}, "crash is 'balance'"),
         ({"crash": "balance"}, "crash is 'balance'"),
     ],
@@ -475,7 +476,10 @@ def test_a_crash_that_can_happen_is_accepted(right):
 def test_an_option_is_written_in_full(home, capsys):
     with pytest.raises(SystemExit):
         command_line.main(["run", "--order", "5"])
-    assert "unrecognized arguments: --order 5" in capsys.readouterr().err
+    assert "--order: an option of diagram; how many orders there are is --orders" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command_line.main(["run", "--ord", "5"])
+    assert "unrecognized arguments: --ord 5" in capsys.readouterr().err
     assert not home.exists()
 
 
