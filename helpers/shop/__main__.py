@@ -67,7 +67,7 @@ def _parser():
     text = f"{served} one after the other; then the sequence diagram of one of these orders, as text and as SVG"
     diagram = _command(commands, "diagram", _diagram, text)
     diagram.set_defaults(order=None, svg=None)  # and no "(default: None)" in the help
-    diagram.add_argument("--order", default=argparse.SUPPRESS, help="its id; or else the first that is completed")
+    diagram.add_argument("--order", default=argparse.SUPPRESS, help="its id; or the first completed, or else the first")
     diagram.add_argument("--svg", type=Path, default=argparse.SUPPRESS, help="the file, or else ORDER.svg")
     return parser
 

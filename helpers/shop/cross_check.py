@@ -23,7 +23,7 @@ def cross_check(run, order, story):
     drawn = Counter(what for row in story.itertuples() for what in drawn_by(row))
     wrong = [f"on record and not drawn: {words(what)}" for what in (there - drawn).elements()]
     wrong += [f"drawn and not on record: {words(what)}" for what in (drawn - there).elements()]
-    return sorted(wrong) or out_of_order(story)
+    return sorted(wrong) or [*out_of_order(story), *otherwise_than_logged(run, order, story)]
 
 
 def out_of_order(story):
@@ -40,6 +40,24 @@ def out_of_order(story):
     ]
 
 
+def otherwise_than_logged(run, order, story):
+    """What a service did with a partition's records, drawn in another order than that of its log."""
+    drawn = by_partition(what for row in story.itertuples() for what in drawn_by(row))
+    for (who, partition), there in by_partition(logged(run, order)).items():
+        for before, after in zip(there, drawn[who, partition], strict=True):
+            if before != after:
+                yield f"drawn out of order: {who} {words(after)}, where its log has {words(before)}"
+                break
+
+
+def by_partition(things):
+    """{(who, partition): [(what, place)]} of what a service does. A refusal is drawn with its delivery."""
+    found = defaultdict(list)
+    for what, who, place in (thing for thing in things if thing[0] in LOGGED.values() and thing[0] != "refused"):
+        found[who, place.partition("@")[0]].append((what, place))
+    return found
+
+
 def words(what):
     return " ".join(part for part in what if part)
 
@@ -52,8 +70,9 @@ def records(run, order):
 
 
 def logged(run, order):
-    """Every line of the step logs; but not of those who read everything, and of what was no business of a service."""
-    lines = [line for line in steps.read(run.folder) if line.get("order") == order and line["service"] not in NEITHER]
+    """Every line of the step logs, by time, without those who read everything and what was no service's business."""
+    mine = (line for line in steps.read(run.folder) if line.get("order") == order and line["service"] not in NEITHER)
+    lines = sorted(mine, key=lambda line: line["t"])
     skipped = {where(line) for line in lines if line["step"] == "skipped"}
     for line in lines:
         if line["step"] in LOGGED and where(line) not in skipped:

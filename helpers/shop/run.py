@@ -75,7 +75,7 @@ def start(lab, members=(), **settings):
     process does not come up, for a name that does not exist, and for a crash that cannot happen.
     """
     _check_names("settings", settings, [field.name for field in fields(Settings)])
-    _check_switches(settings)
+    _check_kinds(settings)
     _check_names("members", members, SERVICES, _service_of)
     _check_names("without_key", settings.get("without_key", ()), [topic.name for topic in topics.TOPICS])
     _check_names("retry_topics", settings.get("retry_topics", ()), topics.GROUPS)
@@ -110,12 +110,14 @@ def _check_names(what, names, known, name_of=str):
             raise LabError(f"{what}: there is no {name!r}.", f"there are {', '.join(known)}", "take one of these")
 
 
-def _check_switches(settings):
-    """Raises LabError for a switch that is neither True nor False: the text "False" would be true."""
+def _check_kinds(settings):
+    """Raises LabError for a switch that is neither True nor False, the text "False" say, and a number that is none."""
     for field in fields(Settings):
         value = settings.get(field.name, field.default)
         if field.type is bool and not isinstance(value, bool):
             raise LabError(f"{field.name} is {value!r}.", "it is a switch", f"{field.name}=True, or {field.name}=False")
+        if field.type in (int, float) and not isinstance(value, int | float):
+            raise LabError(f"{field.name} is {value!r}.", "it is a number", f"{field.name}={field.default}")
 
 
 def _check_crash(wanted):

@@ -33,7 +33,7 @@ class Settings:
     commit_first: bool = False  # True: the offset is committed before the work
     crash: dict | list | None = None  # {"service": "balance", "point": "after_db_commit", "type": "balance.deduct"}
     cost: float = 0  # seconds of waiting that every command of the balance takes more, as if it asked somebody
-    patience: float = 60  # seconds until an order that waits for an answer is given up
+    patience: float = 3600  # seconds until an order that waits for an answer is given up; learners pause between cells
     port: int = 0  # of the order API; 0: any free one
 
     def database(self, service):

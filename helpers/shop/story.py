@@ -1,9 +1,9 @@
 """The story of one order, from what is on record: the topics with their headers, the step logs, the HTTP logs.
 
 Clocks do not order it. A record comes before its delivery, a delivery before what the service did with it, and that
-before the records that it caused (causationid). In one partition the offsets are the order. Time decides only between
-things that do not depend on each other; or, without the clock, how long the chain of causes before each of them is:
-then the same order gives the same story.
+before the records that it caused (causationid). In one partition the offsets are the order, and what a service did with
+its records is in the order of its log. Time decides only between things that do not depend on each other; or, without
+the clock, how long the chain of causes before each of them is: then the same order gives the same story.
 """
 
 import heapq
@@ -137,6 +137,18 @@ class Story:
             chains[line["service"], line["ce_id"]].append((line["t"], number))
         for (service, ce_id), items in chains.items():
             self.add_chain(service, ce_id, sorted(items), refused)
+        self.as_logged()
+
+    def as_logged(self):
+        """What a service did with one partition's records: each thing after the one before, across events too."""
+        logs = defaultdict(list)
+        for key in self.rows:
+            if key[0] == "step":
+                line = self.lines[key[1]]
+                logs[line["service"], line["topic"], line["partition"]].append((line["t"], key))
+        for log in logs.values():
+            for (_, before), (_, key) in pairwise(sorted(log)):
+                self.before[key].add(before)
 
     def add_chain(self, service, ce_id, items, refused):
         """One event at one service: each thing after the one before."""

@@ -122,6 +122,10 @@ def stories_can_be_wrong(run):
     swapped = {replies[0]: replies[1], replies[1]: replies[0]}
     [wrong] = shop.cross_check(run, "o-0004", whole.loc[[swapped.get(number, number) for number in whole.index]])
     assert wrong.startswith("drawn out of order: record saga.reply[")
+    [first, second, *_] = whole.index[whole["target"] == "Balance"]
+    swapped = {first: second, second: first}
+    [wrong] = shop.cross_check(run, "o-0004", whole.loc[[swapped.get(number, number) for number in whole.index]])
+    assert wrong.startswith("drawn out of order: Balance tx committed balance.command[")
 
 
 def lose_a_step(run, order):
@@ -165,6 +169,20 @@ def test_a_crash_between_database_and_offset(lab, options, red, delivery):
     ]
     proofs = "; ".join(shop.invariants(run)["proof"])
     assert ("o-0001 was deducted 2 times, by shop.balance.command[" in proofs) == bool(red)
+
+
+def test_an_order_given_up_before_the_restart_is_drawn_in_the_order_of_the_log(lab):
+    run = shop.start(lab, crash=CRASH, patience=3)
+    run.charge("ann", 10_000)
+    run.order("ann", "p-3")
+    wait_until(lambda: run.sql("order", "SELECT status FROM orders")[0]["status"] == "CANCELLING", "the refund")
+    run.restart("balance")
+    run.settle(40)
+    for clock in (True, False):
+        story = shop.story(run, "o-0001", clock)
+        found = story[story["target"] == "Balance"]["kind"]
+        assert found[~found.isin(["note", "commit"])].tolist() == ["deliver", "crash", "refused", "deliver"]
+        assert shop.cross_check(run, "o-0001", story) == []
 
 
 @pytest.mark.parametrize("point", ["before_db_commit", "after_ack"])
@@ -388,6 +406,7 @@ def test_who_is_missing_is_named_and_who_runs_is_not_restarted(lab, monkeypatch)
         ({"without_key": "shop.balance.command"}, "without_key is 'shop.balance.command', one text"),
         ({"retry_topics": ("balanc",)}, "retry_topics: there is no 'balanc'"),
         ({"inbox": "False"}, "inbox is 'False'"),
+        ({"patience": "60"}, "patience is '60'"),
         ({"crash": ["balance"]}, "crash is 'balance'"),
         ({"crash": "balance"}, "crash is 'balance'"),
     ],

@@ -97,8 +97,10 @@ def check_written_twice(lab, mine):
     if found := mine.sql("balance", "SELECT ce_id FROM ledger GROUP BY ce_id HAVING count(*) > 1"):
         ids = listed(row["ce_id"] for row in found)
         raise Incorrect(f"{ids} is twice in the ledger", "one effect", "leave the inbox as it is")
-    if set(mine.statuses()) != {"COMPLETED"}:
-        raise Incorrect(f"orders: {mine.statuses()}", "all COMPLETED", "mine.restart(...), then mine.settle(30)")
+    if set(found := mine.statuses()) != {"COMPLETED"}:
+        late = f"it waited longer than patience={mine.settings.patience:g} s, and was given up: begin with a new shop"
+        advice = late if "NEEDS_OPERATOR" in found else "mine.restart(...), then mine.settle(30)"
+        raise Incorrect(f"orders: {found}", "all COMPLETED", advice)
     return f"{twice[0]} is there twice, its effect once, and every order is COMPLETED"
 
 
@@ -132,6 +134,12 @@ def crash_at(point, kind):
 
 
 AGAIN = 'mine.restart("balance")\n    mine.settle(30)'
+GIVEN_UP = """from helpers.lab import wait_until
+    wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "the end of patience")
+    mine.restart("stock")
+    mine.settle(30)
+"""
+STOCK = ', crash={"service": "stock", "point": "after_ack", "type": "stock.reserved"}'
 ACKNOWLEDGED, COMMITTED = crash_at("after_ack", "balance.deducted"), crash_at("after_db_commit", "balance.deduct")
 
 WRITTEN_TWICE = Exercise(
@@ -158,6 +166,7 @@ WRITTEN_TWICE = Exercise(
         "no-order": (NO_ORDER, "a shop without an order"),
         "no-crash": (one_order(), "nobody was killed"),
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
+        "too-late": (one_order(STOCK + ", patience=1", after=GIVEN_UP), "was given up"),
         "not-restarted": (one_order(ACKNOWLEDGED, after=""), "lets it write again"),
     },
 )
