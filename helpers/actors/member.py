@@ -58,10 +58,14 @@ class Me:
     def follow(self, consumer):
         """Logs what the consumer does (consumer_events.py), and closes it when the function has returned.
 
+        A consumer without the member's group is logged as astray.
+
         records() calls this. In a loop of your own call it before the first poll().
         """
         if consumer not in self.consumers:
             self.consumers.append(consumer)
+            if self.group and consumer.config["group_id"] != self.group:
+                self.log("astray", group=consumer.config["group_id"])
             follow(self.log, consumer)
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterable
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -19,6 +20,7 @@ from .kernel_side import AGAIN, ENDED, link, packed
 DEADLINE = 20  # seconds, for a condition: a client's heartbeat is every 3 s, and a rebalance waits for it
 ENDING = 4  # seconds, for a member that was asked to end
 MOST_SHOWN = 20  # lines that members printed, each time
+ASTRAY = "group_id=me.group in KafkaConsumer: a consumer of this team has another group, or none"
 LONGER = (
     "wait(..., deadline=60) waits longer; output(name) has what a member printed; "
     "if a cell ran twice: run again from the cell that started them on"
@@ -78,9 +80,11 @@ def _frame(frame):
 
 
 def check_names(members):
-    """Raises LabError for a text, which is a list of letters to Python."""
+    """Raises LabError for what is no list of names; a text is a list of letters to Python."""
     if isinstance(members, str):
         raise LabError(f"members is a text: {members!r}.", "each letter would be a member", f"members=[{members!r}]")
+    if not isinstance(members, Iterable):
+        raise LabError(f"members is {members!r}.", "each member has a name", 'members=["anna", "ben"]')
 
 
 def check_function(function):
@@ -178,6 +182,8 @@ class Actors:
         """What mends a wait in vain."""
         if not running:
             return ALL_GONE if {process.end for process in self.processes} & {"crashed", "returned"} else AGAIN
+        if self.count("astray"):
+            return ASTRAY
         return UNLOGGED if members and not self.count("joining") else LONGER
 
     def count(self, event, member=None):
@@ -242,8 +248,10 @@ class Actors:
         for name in names:
             if name not in [process.name for process in there]:
                 self._check_not_interrupted()
-                why = known[name].state() if name in known else f"there are {', '.join(known) or 'none'}"
-                raise LabError(f"{name} does not run.", why, f"team.add({name!r}) starts it")
+                if name in known:
+                    raise LabError(f"{name} does not run.", known[name].state(), f"team.add({name!r}) starts it")
+                there = f"there are {', '.join(known) or 'none'}"
+                raise LabError(f"{name} does not run.", there, f"take one of these, or first: team.add({name!r})")
         return [process for process in there if not names or process.name in names]
 
     def _check_not_interrupted(self):

@@ -63,7 +63,7 @@ def _describe(admin, group):
         raise LabError(
             f"The members of {group!r} cannot be seen from Python.",
             "the group uses the consumer protocol (KIP-848), which kafka-python does not speak",
-            f"kafka-consumer-groups --bootstrap-server {{lab.bootstrap}} --describe --members --group {group}",
+            f"!kafka-consumer-groups --bootstrap-server {{lab.bootstrap}} --describe --members --group {group}",
         )
     return admin.describe_groups([group])[group]
 

@@ -44,6 +44,13 @@ def other_topics(lab, group, topic):
     return sorted(set(observe.members(lab, group)["topic"].dropna()) - {topic})
 
 
+def check_group_id(team):
+    """Raises Incorrect for a team with a consumer of another group, or of none."""
+    told = team.timeline()
+    if other := [detail["group"] for detail in told[told["event"] == "astray"]["detail"]]:
+        raise Incorrect(f"the group_id of a consumer is {other[-1]!r}", team.group, "group_id=me.group")
+
+
 def check_watched(team):
     """Raises Incorrect for members of a group in whose loops nobody can look: then nothing is known of them."""
     if not team.count("joining"):
@@ -62,8 +69,8 @@ def without_prefix(lab, topic, name):
 
 
 def partition_of(key, partitions):
-    """The partition that the default partitioner gives a key (Kafka's murmur2)."""
-    return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+    """The partition that the default partitioner gives a key, text or bytes (Kafka's murmur2)."""
+    return (murmur2(key if isinstance(key, bytes) else key.encode()) & 0x7FFFFFFF) % partitions
 
 
 def send(lab, topic, rows):

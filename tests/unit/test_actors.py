@@ -557,6 +557,27 @@ def test_a_text_in_place_of_names_starts_nobody(lab):
     assert story(team, "anna") == ["started"]
 
 
+def test_a_number_in_place_of_names_starts_nobody(lab):
+    with refused("members is 4(.|\n)*each member has a name"):
+        actors.start(lab, lambda me: time.sleep(60), members=4)
+
+
+@pytest.mark.parametrize("other", [None, "billing"])
+def test_a_consumer_of_another_group_is_astray(lab, other):
+    topic = lab.topic("orders")
+
+    def billing(me):
+        for _ in me.records(KafkaConsumer(topic, group_id=other, client_id=me.name, **CONSUMER, **me.client)):
+            pass
+
+    team = actors.start(lab, billing, ["anna"], group="billing")
+    team.wait(astray=1)
+    with refused(r"0 of 1 handled(.|\n)*group_id=me.group"):
+        team.wait(handled=1, deadline=1)
+    told = team.timeline()
+    assert told[told.event == "astray"].detail.tolist() == [{"group": other}]
+
+
 def test_one_that_prints_a_lot(lab, capsys):
     def chatter(me):
         while not me.stopping:
@@ -580,7 +601,7 @@ def test_killing_twice(lab):
     for act in (team.kill, team.pause, team.resume, team.stop):
         with refused("anna does not run(.|\n)*anna killed"):
             act("anna")
-    with refused("zoe does not run(.|\n)*there are anna"):
+    with refused("zoe does not run(.|\n)*there are anna(.|\n)*take one of these"):
         team.kill("zoe")
     with refused("zoe does not run"):
         team.wait(handled=1, member="zoe")

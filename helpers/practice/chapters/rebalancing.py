@@ -8,7 +8,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from ... import observe
 from ...observe.ask import ask
-from ..broker_state import check_watched, commit, committed, ends, listed, members, other_topics, send
+from ..broker_state import check_group_id, check_watched, commit, committed, ends, listed, members, other_topics, send
 from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
 
 PATIENCE = 6  # seconds for a group to settle
@@ -32,17 +32,17 @@ def becomes(condition, seconds=PATIENCE):
     return None
 
 
-def check_team(team):
+def check_team(lab, team, name):
+    """Raises Incorrect unless team is a team of this exercise's group."""
     if not all(hasattr(team, name) for name in ("add", "kill", "stop", "timeline")):
         raise Incorrect(f"team is {team!r}", "what actors.start() returns", "team = actors.start(lab, billing, [...])")
+    if team.group != lab.name(name):
+        raise Incorrect(f"the group of team is {team.group}", lab.name(name), f'actors.start(..., group="{name}")')
 
 
 def check_two(lab, group, team):
     """Raises Incorrect unless ann and ben share the four partitions."""
-    check_team(team)
-    if team.group != group:
-        name = group.removeprefix(lab.prefix)
-        raise Incorrect(f"the group of team is {team.group}", group, f'actors.start(..., group="{name}")')
+    check_team(lab, team, group.removeprefix(lab.prefix))
     told = team.timeline()
     if gone := sorted(set(told[told.event.isin(["killed", "left"])].member) - set(team.running())):
         raise Incorrect(f"{listed(gone)} has ended", "ann and ben run", "the check does the rest: run your cell again")
@@ -75,9 +75,9 @@ def advice_on_two(lab, group, team, owned, error):
         return "a member has returned at once: what is started is the function with the loop, reader(topic), not reader"
     if owned and not {"ann", "ben"} & set(owned):
         return "client_id=me.name: the check tells the members by it"
-    if protocol(lab, group) and other_topics(lab, group, group):
+    if protocol(lab, group) and (other_topics(lab, group, group) or (owned and not any(owned.values()))):
         return PASS_TOPIC
-    return 'start both: actors.start(lab, billing, ["ann", "ben"], group=...), and look at team.output("ann")'
+    return 'ann and ben, no more and no less: actors.start(lab, billing, ["ann", "ben"], group=...)'
 
 
 def share(lab, group, team):
@@ -88,7 +88,8 @@ def share(lab, group, team):
 def await_members(lab, group, team, names):
     """Waits until all have joined the group, or one has ended: on a busy machine a process alone takes seconds.
 
-    Raises Incorrect for members in which nobody can look: their loops tell nothing, or their group's protocol is new.
+    Raises Incorrect for members in which nobody can look: they are in another group, tell nothing of their loops, or
+    speak another protocol.
     """
 
     def silent():
@@ -97,7 +98,11 @@ def await_members(lab, group, team, names):
     def modern():
         return protocol(lab, group) == "consumer"
 
-    becomes(lambda: names <= have_joined(team) or not names <= set(team.running()) or silent() or modern(), START)
+    def ended():
+        return not names <= set(team.running()) or team.count("astray")
+
+    becomes(lambda: names <= have_joined(team) or ended() or silent() or modern(), START)
+    check_group_id(team)
     if silent():
         check_watched(team)
     if modern():
@@ -213,7 +218,13 @@ SOONER = Exercise(
         "alone": (team_of("sooner", "session_timeout_ms=2000, heartbeat_interval_ms=300, ", '["ann"]'), "with ann\n"),
         "no-team": ("team = 'ann and ben'", "what actors.start() returns"),
         "another-group": (team_of("soon"), 'group="sooner"'),
-        "another-topic": ('\n    topic = lab.topic("other", partitions=4)' + team_of("sooner"), "pass `topic`"),
+        "another-topic": (
+            '\n    topic = lab.topic("other", partitions=4)' + team_of("sooner"),
+            "reads rebalancing-other",
+        ),
+        "own-group": (team_of("sooner").replace("me.group", '"sooner"'), "is 'sooner'"),
+        "no-group": (team_of("sooner").replace("group_id=me.group, ", ""), "is None"),
+        "no-topic": ('\n    topic = "sooner"' + team_of("sooner"), "pass `topic`"),
         "no-names": (team_of("sooner").replace("client_id=me.name, ", ""), "client_id=me.name"),
         "not-called": (team_of("sooner").replace("billing, [", "lambda me: billing, ["), "has returned at once"),
         "own-loop": (own_loop(team_of("sooner")), "me.follow(consumer)"),
@@ -305,7 +316,7 @@ def make_hand_over(lab):
 
 
 def check_hand_over(lab, team):
-    check_team(team)
+    check_team(lab, team, "hand-over")
     topic = group = lab.name("hand-over")
     if "ben" in names(team):
         advice = 'each check adds ben itself: start ["ann"] alone, and run that cell again before another check'
@@ -315,6 +326,8 @@ def check_hand_over(lab, team):
     await_members(lab, group, team, {"ann"})
     if becomes(lambda: len(handled(team)) >= total) is None:
         check_nobody_raised(team)
+        if other_topics(lab, group, topic) or not any(group_now(lab, group)[1].values()):
+            raise Incorrect("ann reads another topic, or none", topic, PASS_TOPIC)
         raise Incorrect(
             f"ann has handled {len(handled(team))} of {total} records",
             "all of them",
@@ -474,6 +487,8 @@ HAND_OVER = Exercise(
             listening().replace("enable_auto_commit=False", "auto_commit_interval_ms=60_000"),
             "nobody took from her",
         ),
+        "another-group": (listening(EXACT).replace('"hand-over")', '"handover")'), 'group="hand-over"'),
+        "another-topic": ('\n    topic = lab.name("steady")' + listening(EXACT), "pass `topic`"),
         "not-async": (listening("self.consumer.commit(dict(self.done))"), "ann raised"),
     },
 )
