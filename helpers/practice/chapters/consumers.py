@@ -41,8 +41,9 @@ def check_commit_three(lab):
         advice = {
             0: "nothing was read: the commit comes after the third record",
             2: "committed is the offset to read next, not the last one that was read",
-            5: "5 is the end. enable_auto_commit=False, else close() commits the position once more; and "
-            'auto_offset_reset="earliest", else a new group begins there',
+            5: "5 is the end of the batch, and of the log. commit() after poll() commits the whole batch; without "
+            "enable_auto_commit=False close() commits the position once more; and a new group begins at the end "
+            'without auto_offset_reset="earliest"',
         }.get(now[0], "commit after the third record: without arguments, commit() takes the consumer's position")
         raise Incorrect(f"committed in partition 0: {now[0]}", "3: three records read, 3 is the next", advice)
     if ask(lab, lambda admin: admin.describe_groups([group])[group])["members"]:
@@ -106,6 +107,18 @@ COMMIT_THREE = Exercise(
             consumer.close()
             """,
             "close() commits the position once more",
+        ),
+        "whole-batch": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            settings = {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
+            with KafkaConsumer(group_id=lab.name("three"), **settings, **lab.client) as consumer:
+                consumer.assign([TopicPartition(topic, 0)])
+                while not consumer.poll(timeout_ms=500):
+                    pass
+                consumer.commit()
+            """,
+            "commits the whole batch",
         ),
         "nothing-read": (
             """

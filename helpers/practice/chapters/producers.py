@@ -664,8 +664,8 @@ def check_no_loss(lab, pay_all):
         raise Incorrect(
             wrong,
             "all 30 payments, once each",
-            "the defaults retry until delivery_timeout_ms: give them time, do not send again on your own. With acks=0 "
-            "nobody answers, and nothing is sent again",
+            "the defaults retry until delivery_timeout_ms, and write once: give them time, send nothing again yourself. "
+            "Without idempotence (acks=1) a retry may double; with acks=0 nobody answers or retries",
         )
     for user, theirs in found.groupby("key"):
         if list(theirs["value"]) != [value for owner, value in PAYMENTS if owner == user]:
