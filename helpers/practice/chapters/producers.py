@@ -664,7 +664,7 @@ def check_no_loss(lab, pay_all):
         raise Incorrect(
             wrong,
             "all 30 payments, once each",
-            "the defaults retry until delivery_timeout_ms, and write once: give them time, send nothing again yourself. "
+            "the defaults retry until delivery_timeout_ms, and write once: give them time, send nothing twice. "
             "Without idempotence (acks=1) a retry may double; with acks=0 nobody answers or retries",
         )
     for user, theirs in found.groupby("key"):
