@@ -210,13 +210,14 @@ def check_empty_partition(lab):
     new = found[~found["key"].isin(USERS)]
     if new.empty and empty:
         raise NotAttempted(f"only the orders of ada, ben and cho; empty: partition {', '.join(map(str, empty))}")
-    if not all(found["key"]) or not all(found["value"]):
-        raise Incorrect(
-            "an order without a user, or without anything ordered",
-            "orders with a user as key",
-            'send(topic, key=user.encode(), value=b"tea"). A log forgets nothing: begin afresh with '
-            'practice.task("empty-partition", lab)',
-        )
+    for what, column in (("a user as key", "key"), ("a value, what is ordered", "value")):
+        if not all(found[column]):
+            raise Incorrect(
+                f"an order without {what}",
+                "orders with key and value",
+                'send(topic, key=user.encode(), value=b"tea"). A log forgets nothing: begin afresh with '
+                'practice.task("empty-partition", lab)',
+            )
     for row in found.itertuples():
         if partition_of(row.key, partitions) != row.partition:
             raise Incorrect(
@@ -278,7 +279,7 @@ EMPTY_PARTITION = Exercise(
             producer.send(topic, value=b"tea", partition=0).get(timeout=10)
             producer.close()
             """,
-            "an order without a user",
+            "an order without a user as key",
         ),
         "known-user-told-the-partition": (
             """
@@ -307,7 +308,7 @@ EMPTY_PARTITION = Exercise(
                 producer.send(topic, key=user).get(timeout=10)
             producer.close()
             """,
-            "or without anything ordered",
+            "an order without a value",
         ),
         "another-one": (
             """
