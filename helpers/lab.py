@@ -19,7 +19,7 @@ from .broker import LabError, course
 DEADLINE = 20  # seconds, for every wait here
 SESSION = 45  # seconds: session_timeout_ms of kafka-python
 SILENT = 5  # seconds, after which a wait for somebody dead says so
-DEAD_MEMBERS = f"Waiting: members that were killed keep their places in {{}} for up to {SESSION} s."
+DEAD_MEMBERS = f"Waiting: members that were killed keep their places in {{}} for some seconds, at most {SESSION}."
 
 _open = None
 

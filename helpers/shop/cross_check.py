@@ -51,10 +51,14 @@ def otherwise_than_logged(run, order, story):
 
 
 def by_partition(things):
-    """{(who, partition): [(what, place)]} of what a service does. A refusal is drawn with its delivery."""
+    """{(who, partition): [(what, place)]} of what a service does. A refusal stands where its delivery is drawn."""
     found = defaultdict(list)
-    for what, who, place in (thing for thing in things if thing[0] in LOGGED.values() and thing[0] != "refused"):
-        found[who, place.partition("@")[0]].append((what, place))
+    for what, who, place in (thing for thing in things if thing[0] in LOGGED.values()):
+        done = found[who, place.partition("@")[0]]
+        if what == "refused":
+            done[max(n for n, one in enumerate(done) if one == ("delivered", place))] = (what, place)
+        else:
+            done.append((what, place))
     return found
 
 

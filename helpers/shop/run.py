@@ -116,7 +116,7 @@ def _check_kinds(settings):
         value = settings.get(field.name, field.default)
         if field.type is bool and not isinstance(value, bool):
             raise LabError(f"{field.name} is {value!r}.", "it is a switch", f"{field.name}=True, or {field.name}=False")
-        if field.type in (int, float) and not isinstance(value, int | float):
+        if field.type in (int, float) and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise LabError(f"{field.name} is {value!r}.", "it is a number", f"{field.name}={field.default}")
 
 

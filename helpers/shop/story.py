@@ -1,9 +1,10 @@
 """The story of one order, from what is on record: the topics with their headers, the step logs, the HTTP logs.
 
 Clocks do not order it. A record comes before its delivery, a delivery before what the service did with it, and that
-before the records that it caused (causationid). In one partition the offsets are the order, and what a service did with
-its records is in the order of its log. Time decides only between things that do not depend on each other; or, without
-the clock, how long the chain of causes before each of them is: then the same order gives the same story.
+before the records that it caused (causationid). In one partition the offsets are the order. What a service did with a
+partition's records, and what its relay published, is in the order of its log. Time decides only between things that do
+not depend on each other; or, without the clock, how long the chain of causes before each of them is: then the same
+order gives the same story.
 """
 
 import heapq
@@ -55,7 +56,7 @@ class Story:
     """Rows by a key of their own, and what comes before what."""
 
     def __init__(self, run, order):
-        self.order, self.rows, self.before = order, {}, defaultdict(set)
+        self.order, self.rows, self.before, self.no_cause = order, {}, defaultdict(set), set()
         self.prefix = run.lab.prefix
         self.lines = [line for line in steps.read(run.folder) if line.get("order") == order]
         self.requests = [line for line in web.read_logs(run.folder) if line["order"] == order]
@@ -71,6 +72,7 @@ class Story:
         for record in records:
             self.add_record(record)
         self.after_the_one_before()
+        self.as_published()
         self.add_requests()
         self.add_services()
         for record in records:
@@ -100,6 +102,17 @@ class Story:
         for before, key in pairwise(sorted(self.rows)):
             if before[:-1] == key[:-1]:
                 self.before[key].add(before)
+
+    def as_published(self):
+        """What one relay has published: each record after the one before, which is no cause of it."""
+        logs = defaultdict(list)
+        for key, row in self.rows.items():
+            if not math.isnan(row[5]):
+                logs[row[1]].append((row[5], self.numbers[key], key))
+        for log in logs.values():
+            for (*_, before), (*_, key) in pairwise(sorted(log)):
+                self.before[key].add(before)
+                self.no_cause.add((before, key))
 
     def writer(self, record, event):
         """The service whose outbox it comes from."""
@@ -242,7 +255,7 @@ class Story:
             yield key
             for effect in after[key]:
                 waits[effect] -= 1
-                length[effect] = max(length[effect], length[key] + 1)
+                length[effect] = max(length[effect], length[key] + ((key, effect) not in self.no_cause))
                 if not waits[effect]:
                     heapq.heappush(ready, (max(now, rank(effect)), self.tie(effect), effect))
 

@@ -172,16 +172,21 @@ def test_a_crash_between_database_and_offset(lab, options, red, delivery):
 
 
 def test_an_order_given_up_before_the_restart_is_drawn_in_the_order_of_the_log(lab):
-    run = shop.start(lab, crash=CRASH, patience=3)
+    run = shop.start(lab, crash=CRASH, patience=2)
     run.charge("ann", 10_000)
     run.order("ann", "p-3")
-    wait_until(lambda: run.sql("order", "SELECT status FROM orders")[0]["status"] == "CANCELLING", "the refund")
+    wait_until(lambda: run.sql("order", "SELECT status FROM orders")[0]["status"] == "NEEDS_OPERATOR", "the end")
     run.restart("balance")
     run.settle(40)
     for clock in (True, False):
         story = shop.story(run, "o-0001", clock)
+        said = story[story["source"] == "Relay"]["label"].str.partition(" ")[0].str.strip(":").tolist()
+        assert said == ["placed", "reserve", "deduct", "refund", "stuck"]
         found = story[story["target"] == "Balance"]["kind"]
         assert found[~found.isin(["note", "commit"])].tolist() == ["deliver", "crash", "refused", "deliver"]
+        swapped = {found.index[0]: (again := found[found == "refused"].index[0]), again: found.index[0]}
+        [wrong] = shop.cross_check(run, "o-0001", story.loc[[swapped.get(number, number) for number in story.index]])
+        assert wrong.startswith("drawn out of order: Balance refused balance.command[")
         assert shop.cross_check(run, "o-0001", story) == []
 
 
@@ -407,6 +412,7 @@ def test_who_is_missing_is_named_and_who_runs_is_not_restarted(lab, monkeypatch)
         ({"retry_topics": ("balanc",)}, "retry_topics: there is no 'balanc'"),
         ({"inbox": "False"}, "inbox is 'False'"),
         ({"patience": "60"}, "patience is '60'"),
+        ({"patience": True}, "patience is True"),
         ({"crash": ["balance"]}, "crash is 'balance'"),
         ({"crash": "balance"}, "crash is 'balance'"),
     ],
