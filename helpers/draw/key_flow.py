@@ -135,6 +135,6 @@ def text(keys, partitions, numbers, topic):
     for number in numbers:
         mine = keys[partitions == number].value_counts()
         order = sorted(mine.index, key=lambda key: (-mine[key], style.natural(key)))
-        named = style.listed([f"{'no key' if key == NULL else key} ({mine[key]:,})" for key in order])
+        named = style.listed([f"{'records without a key' if key == NULL else key} ({mine[key]:,})" for key in order])
         said.append(f"partition {number} gets {named}" if named else f"partition {number} gets nothing")
     return (f"{topic}: " if topic else "") + "; ".join(said) + "."

@@ -361,8 +361,8 @@ TEXTS = {
     "anna joins at 0.1 s; ben joins at 2.0 s; ben killed at 5.0 s; cho joins at 8.1 s; cho paused at 9.0 s; "
     "cho resumed at 11.2 s; cho thrown out at 11.3 s; handled by anna 117, ben 46 and cho 8; "
     "lag at most 180, 0 at the end.",
-    "keys_to_partitions": "partition 0 gets eve (3) and ana (2); partition 1 gets ben (2), cho (1) and no key (1); "
-    "partition 2 gets nothing.",
+    "keys_to_partitions": "partition 0 gets eve (3) and ana (2); partition 1 gets ben (2), cho (1) and records "
+    "without a key (1); partition 2 gets nothing.",
     "bars": "records per second (× against linger 0): "
     "linger 0: 8,123; linger 5: 31,877, × 3.9; linger 20: 52,012, × 6.4.",
     "steps": "sent: 100 after step 0, 40 at the end, highest 120 after step 2, never below 0; "

@@ -23,7 +23,8 @@ def check_commit_three(lab):
     records(lab, topic)
     now = committed(lab, topic, group)
     if not now:
-        raise NotAttempted(f"the group {group} has committed nothing", without_prefix(lab, topic, "three"))
+        nothing = "if you have tried: there was nothing to commit. poll() without timeout_ms brings nothing at first"
+        raise NotAttempted(f"the group {group} has committed nothing", without_prefix(lab, topic, "three") or nothing)
     if 0 not in now:
         raise Incorrect(
             f"committed in partition {listed(now)}, and nothing in partition 0",

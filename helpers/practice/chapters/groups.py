@@ -673,8 +673,8 @@ KEEP_ORDER = Exercise(
         **Poison, and order.** `topic` has two partitions with ten charges in all. The key is the user, the value is
         JSON; one is not JSON. Start a group `cashiers` that brings every record, key and value as they are, into one of
         two topics: `lab.name("settled")`, or `lab.name("aside")` for what is no JSON. When a record of a user is aside,
-        all later ones of **this user** must go there too; the others go on. One record is aside already: a member of an
-        earlier group put it there, and died. Each record once, and a lag of 0 at the end.
+        all later ones of **this user** must go there too; the others go on. One record is in aside already, and not in
+        `topic`: a member of an earlier group put it there, and died. Each record once, and a lag of 0 at the end.
     """,
     prepare=make_charges,
     check=check_keep_order,

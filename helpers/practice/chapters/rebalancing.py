@@ -43,6 +43,8 @@ def check_team(lab, team, name):
 def check_two(lab, group, team):
     """Raises Incorrect unless ann and ben share the four partitions."""
     check_team(lab, team, group.removeprefix(lab.prefix))
+    if more := sorted(set(team.running()) - {"ann", "ben"}):
+        raise Incorrect(f"{listed(more)} runs too", "ann and ben", 'actors.start(lab, billing, ["ann", "ben"], ...)')
     told = team.timeline()
     if gone := sorted(set(told[told.event.isin(["killed", "left"])].member) - set(team.running())):
         raise Incorrect(f"{listed(gone)} has ended", "ann and ben run", "the check does the rest: run your cell again")
@@ -216,6 +218,7 @@ SOONER = Exercise(
             "InvalidSessionTimeoutError",
         ),
         "alone": (team_of("sooner", "session_timeout_ms=2000, heartbeat_interval_ms=300, ", '["ann"]'), "with ann\n"),
+        "three": (team_of("sooner", members='["ann", "ben", "cho"]'), "cho runs too"),
         "no-team": ("team = 'ann and ben'", "what actors.start() returns"),
         "another-group": (team_of("soon"), 'group="sooner"'),
         "another-topic": (
