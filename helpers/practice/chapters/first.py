@@ -238,6 +238,17 @@ def check_empty_partition(lab):
     return f"every partition has records; {', '.join(f'{user} to {number}' for number, user in found_in.items())}"
 
 
+def orders_of(users, more):
+    """The source that sends an order of each user."""
+    return f"""
+        from kafka import KafkaProducer
+        producer = KafkaProducer(**lab.client)
+        for user in {users!r}:
+            producer.send(topic, key=user, {more}).get(timeout=10)
+        producer.close()
+    """
+
+
 EMPTY_PARTITION = Exercise(
     id="empty-partition",
     chapter="hello",
@@ -264,61 +275,17 @@ EMPTY_PARTITION = Exercise(
     """,
     wrong={
         "told-the-partition": (
-            """
-            from kafka import KafkaProducer
-            producer = KafkaProducer(**lab.client)
-            producer.send(topic, key=b"eve", value=b"tea", partition=0).get(timeout=10)
-            producer.close()
-            """,
+            orders_of([b"eve"], 'value=b"tea", partition=0'),
             "the order of eve is in partition 0, and its key says 2",
         ),
-        "no-key": (
-            """
-            from kafka import KafkaProducer
-            producer = KafkaProducer(**lab.client)
-            producer.send(topic, value=b"tea", partition=0).get(timeout=10)
-            producer.close()
-            """,
-            "an order without a user as key",
-        ),
         "known-user-told-the-partition": (
-            """
-            from kafka import KafkaProducer
-            producer = KafkaProducer(**lab.client)
-            for user in (b"ada", b"ben", b"cho"):
-                producer.send(topic, key=user, value=b"tea", partition=0).get(timeout=10)
-            producer.close()
-            """,
+            orders_of([b"ada", b"ben", b"cho"], 'value=b"tea", partition=0'),
             "the order of ada is in partition 0",
         ),
-        "no-text": (
-            r"""
-            from kafka import KafkaProducer
-            producer = KafkaProducer(**lab.client)
-            producer.send(topic, key=b"\xff\xff", value=b"tea", partition=0).get(timeout=10)
-            producer.close()
-            """,
-            "the order of b'\\xff\\xff' is in",
-        ),
-        "nothing-ordered": (
-            """
-            from kafka import KafkaProducer
-            producer = KafkaProducer(**lab.client)
-            for user in (b"hal", b"ida", b"jin", b"kim"):
-                producer.send(topic, key=user).get(timeout=10)
-            producer.close()
-            """,
-            "an order without a value",
-        ),
-        "another-one": (
-            """
-            from kafka import KafkaProducer
-            producer = KafkaProducer(**lab.client)
-            producer.send(topic, key=b"eve", value=b"tea").get(timeout=10)
-            producer.close()
-            """,
-            "partition 0 is still empty; eve to 2",
-        ),
+        "no-text": (orders_of([b"\xff\xff"], 'value=b"tea", partition=0'), "the order of b'\\xff\\xff' is in"),
+        "no-key": (orders_of([None], 'value=b"tea", partition=0'), "an order without a user as key"),
+        "nothing-ordered": (orders_of([b"hal", b"ida", b"jin", b"kim"], "value=None"), "an order without a value"),
+        "another-one": (orders_of([b"eve"], 'value=b"tea"'), "partition 0 is still empty; eve to 2"),
     },
 )
 
