@@ -92,6 +92,8 @@ class Lab:
     def start_broker(self):
         """Starts the brokers of this lab that do not run, on their data, and connects again: lab.client tells where."""
         cluster = broker.start(self._own_brokers(), say=lambda line: None)
+        if cluster.bootstrap != self.bootstrap:
+            print(f"Another program took the port: now {cluster.bootstrap}. Clients made before do not find it.")
         self.client["bootstrap_servers"] = cluster.bootstrap
         self.admin.close()
         self.admin = _admin(self.client, self.prefix)

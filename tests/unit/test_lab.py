@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -136,6 +137,15 @@ def test_a_broker_can_be_killed_and_started_from_a_notebook(lab):
     lab.start_broker()
     assert topic in lab.admin.list_topics()
     assert end_offset(lab, topic) == 1
+
+
+def test_a_broker_that_comes_back_on_another_port_says_so(lab, capsys):
+    address = lab.bootstrap
+    lab.kill_broker()
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+        lab.start_broker()
+    assert lab.bootstrap != address
+    assert f"now {lab.bootstrap}. Clients made before do not find it." in capsys.readouterr().out
 
 
 def test_anybody_elses_broker_is_not_killed(lab, monkeypatch):
