@@ -354,7 +354,8 @@ class Run:
     def _wait_until_gone(self, member):
         to_come = faults.to_come(self.settings, _service_of(member))
         try:
-            wait_until(lambda: member not in self.running(), f"{member} to be gone", GONE if to_come else NO_CRASH)
+            line, deadline = f"Waiting for the crash of {member}.", GONE if to_come else NO_CRASH
+            wait_until(lambda: member not in self.running(), f"{member} to be gone", deadline, line)
         except LabError:
             gone, crash = ", ".join(self._not_running()), self.settings.crash or "none"
             raise LabError(

@@ -37,7 +37,7 @@ def check_own_name(lab):
             expected,
             'str(b"Ada") turns bytes into such a text: send b"Ada" or "Ada".encode() itself',
         )
-    if value.strip().casefold() in {"your name", "name", "me", "..."}:
+    if value.strip().casefold() in {"", "your name", "my name", "name", "me", "..."}:
         raise Incorrect(f"the last value is {value!r}", "your own name", "put your name in its place")
     return f"the last record says {value!r}"
 
@@ -101,6 +101,15 @@ OWN_NAME = Exercise(
             producer.close()
             """,
             "which is not UTF-8",
+        ),
+        "blank": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            producer.send(topic, value=b"   ").get(timeout=10)
+            producer.close()
+            """,
+            "the last value is '   '",
         ),
         "placeholder": (
             """

@@ -25,6 +25,8 @@ def check_same_key(lab):
     if wrong := lost_or_twice(values, found["value"]):
         twice = ran_again(values, found["value"])
         advice = "your cell ran more than once" if twice else "the second of each pair is the value"
+        if set(found["value"]) < set(values) and not found["value"].duplicated().any():
+            advice = "flush() or close() waits until all have arrived"
         raise Incorrect(wrong, "the 12 values, once each", f"{advice}. {again}")
     shared = found.groupby("key")["value"].agg(lambda values: len({value[:3] for value in values}))
     if shared.max() > 1:
@@ -86,6 +88,16 @@ SAME_KEY = Exercise(
         producer.close()
     """,
     wrong={
+        "nine-sent": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            for user, value in steps[:9]:
+                producer.send(topic, key=user.encode(), value=value.encode())
+            producer.close()
+            """,
+            "flush() or close() waits",
+        ),
         "told-the-partition": (
             """
             from kafka import KafkaProducer
@@ -538,12 +550,14 @@ def check_wallet(lab, send_all):
         raise Incorrect(
             wrong, "each event once, as the text user,kind,amount", 'f"{user},{kind},{amount}".encode() is the value'
         )
+    if found["key"].isna().any():
+        raise Incorrect("events without a key", "a key on each", "send(topic, key=..., value=...)")
     for row in found.itertuples():
-        if row.key is None or partition_of(row.key, 4) != row.partition:
+        if partition_of(row.key, 4) != row.partition:
             raise Incorrect(
                 f"{row.value} is in partition {row.partition}, and its key is {row.key!r}",
                 "the key alone decides",
-                "send(topic, key=..., value=...), and leave partition= out",
+                "leave partition= out",
             )
     if found["partition"].nunique() == 1:
         raise Incorrect(
@@ -639,7 +653,7 @@ WALLET = Exercise(
                     value = f"{event['user']},{event['kind']},{event['amount']}"
                     producer.send(topic, value=value.encode(), partition=ord(event["user"][0]) % 3)
             """,
-            "its key is None",
+            "events without a key",
         ),
         "charges-first": (
             """

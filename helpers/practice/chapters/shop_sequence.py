@@ -301,6 +301,7 @@ LEDGERS = [
     ([("ann", "order-3"), ("ann", "order-2"), ("ann", "order-1")], ["ann"], "each user once"),
     ([("ann", "order-3"), ("ann", "order-3")], ["ann"], "the same command twice is a break too"),
     ([("cho", "order-2"), ("ann", "order-8"), ("cho", "order-1"), ("ann", "order-7")], ["ann", "cho"], "sorted"),
+    ([(user, f"order-{n}") for n in (2, 1) for user in "edcba"], list("abcde"), "sorted"),
 ]
 
 
