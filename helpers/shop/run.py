@@ -361,7 +361,9 @@ class Run:
             raise LabError(
                 f"{member} still runs: nothing has killed it.",
                 f"not running: {gone or 'nobody'}; the crash of this shop, once in its life: {crash}",
-                "restart who is not running" if gone else "run again from the cell with shop.start(...) on",
+                "restart who is not running"
+                if gone
+                else "run.order(...), if the crash waits for it; or run again from the cell with shop.start(...) on",
             ) from None
 
     def running(self):

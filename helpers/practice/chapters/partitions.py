@@ -26,7 +26,7 @@ def check_same_key(lab):
         twice = ran_again(values, found["value"])
         advice = "your cell ran more than once" if twice else "the second of each pair is the value"
         if set(found["value"]) < set(values) and not found["value"].duplicated().any():
-            advice = "flush() or close() waits until all have arrived"
+            advice = "send all twelve; flush() or close() waits until they have arrived"
         raise Incorrect(wrong, "the 12 values, once each", f"{advice}. {again}")
     shared = found.groupby("key")["value"].agg(lambda values: len({value[:3] for value in values}))
     if shared.max() > 1:
