@@ -109,10 +109,9 @@ class Story:
         for key, row in self.rows.items():
             if not math.isnan(row[5]):
                 logs[row[1]].append((row[5], self.numbers[key], key))
-        for log in logs.values():
-            for (*_, before), (*_, key) in pairwise(sorted(log)):
-                self.before[key].add(before)
-                self.no_cause.add((before, key))
+        for before, key in neighbours(logs):
+            self.before[key].add(before)
+            self.no_cause.add((before, key))
 
     def writer(self, record, event):
         """The service whose outbox it comes from."""
@@ -159,9 +158,8 @@ class Story:
             if key[0] == "step":
                 line = self.lines[key[1]]
                 logs[line["service"], line["topic"], line["partition"]].append((line["t"], key))
-        for log in logs.values():
-            for (_, before), (_, key) in pairwise(sorted(log)):
-                self.before[key].add(before)
+        for before, key in neighbours(logs):
+            self.before[key].add(before)
 
     def add_chain(self, service, ce_id, items, refused):
         """One event at one service: each thing after the one before."""
@@ -270,6 +268,11 @@ class Story:
 
 
 CALLERS = {"provider": "payment", "carrier": "shipping", "data-platform-server": "data-platform"}
+
+
+def neighbours(logs):
+    """Each key with the one after it: the logs have lists of tuples, which end in a key and are in order by the rest."""
+    return [(one[-1], other[-1]) for log in logs.values() for one, other in pairwise(sorted(log))]
 
 
 def text(place):
