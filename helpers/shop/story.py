@@ -271,7 +271,7 @@ CALLERS = {"provider": "payment", "carrier": "shipping", "data-platform-server":
 
 
 def neighbours(logs):
-    """Each key with the one after it: the logs have lists of tuples, which end in a key and are in order by the rest."""
+    """Each key with the one after it. The logs are lists of tuples, which end in a key and are in order by the rest."""
     return [(one[-1], other[-1]) for log in logs.values() for one, other in pairwise(sorted(log))]
 
 
