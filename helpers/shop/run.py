@@ -296,9 +296,9 @@ class Run:
         self.check_running()
         still = sum(self.statuses().get(status, 0) for status in OPEN)
         if still:
-            return f"{still} orders are open"
+            return f"orders that are open: {still}"
         if claims := self.sql("order", "SELECT count(*) AS n FROM claim WHERE status = 'OPEN'")[0]["n"]:
-            return f"{claims} claims are open"
+            return f"claims that are open: {claims}"
         ends = self._ends()
         lag = {group: lag for group, lag in self.lags(ends).items() if lag}
         if lag:

@@ -35,8 +35,11 @@ def check_money_back(lab, mine):
         if "not enough balance" not in reasons:
             advice = "the order failed before the balance's turn: a step after it has to fail"
         raise Incorrect(f"nothing was deducted ({listed(reasons)})", "a deduction and its refund", advice)
+    if stuck := [order for order in taken if orders[order]["status"] == "NEEDS_OPERATOR"]:
+        advice = "nobody knows whether such an order is paid: the provider has to say no, and not to fail"
+        raise Incorrect(f"NEEDS_OPERATOR: {listed(stuck)}", "a deduction and its refund", advice)
     advice = "the step after the deduction has to say no: the provider"
-    raise Incorrect(f"{listed(taken)} was paid for and completed", "a deduction and its refund", advice)
+    raise Incorrect(f"paid for and completed: {listed(taken)}", "a deduction and its refund", advice)
 
 
 SHOP = """
@@ -49,7 +52,10 @@ SHOP = """
     {after}
 """
 DECLINE = 'mine.behave("provider", {"do": "decline", "times": 1})'
+FAIL = 'mine.behave("provider", {"do": "fail"})'
 SETTLE = "mine.settle(30)"
+GIVEN_UP = """from helpers.lab import wait_until
+    wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "an order that is given up")"""
 NO_ORDER = "from helpers import shop\nmine = shop.start(lab)"
 
 
@@ -80,6 +86,7 @@ MONEY_BACK = Exercise(
     wrong={
         "too-poor": (one_order(amount=100), "charge more than the price"),
         "completed": (one_order(), "the step after the deduction has to say no"),
+        "unknown": (one_order(", patience=1", FAIL, after=GIVEN_UP), "the provider has to say no, and not to fail"),
         "sold-out": (one_order(', products={"p-2": (2000, 0)}'), "a step after it has to fail"),
         "no-order": (NO_ORDER, "a shop without an order"),
     },
