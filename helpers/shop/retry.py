@@ -27,13 +27,19 @@ def attempt_mark(record):
 
 
 def later(db, settings, group, one):
-    """The event goes to the next retry topic; True if there is none left: then to the DLQ."""
+    """The event goes to the next retry topic; True if there is none left: then to the DLQ.
+
+    The inbox forgets an event that is in the DLQ: who sends it back begins anew. Killed between that and the commit
+    of the offset, the last attempt is made once more.
+    """
     attempt = int(header(one.record, "attempt", "0")) + 1
     last = attempt > len(DELAYS)
     delay = 0 if last else list(DELAYS.values())[attempt - 1]
     topic = f"{group}.dlq" if last else topics(group)[attempt - 1]
     more = origin(settings, group, one.record, one.failed) | {"attempt": attempt, "due": time.time() + delay}
     store.add_copy_to_outbox(db, one.event, topic, more)
+    if last:
+        store.forget(db, group, [one.event.get_id() + mark for mark in ("", *(f"#{n}" for n in range(1, attempt)))])
     return last
 
 

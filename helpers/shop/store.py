@@ -75,6 +75,11 @@ def first_time(db, group, ce_id):
     return db.execute("INSERT OR IGNORE INTO inbox VALUES (?, ?)", (group, ce_id)).rowcount == 1
 
 
+def forget(db, group, ce_ids):
+    """Takes these out of the inbox: the group will see them for the first time again."""
+    db.executemany("DELETE FROM inbox WHERE grp = ? AND ce_id = ?", [(group, ce_id) for ce_id in ce_ids])
+
+
 def add_to_outbox(db, service, event):
     """Writes an event that the relay will publish. Returns it with its id, its place in the outbox: "balance-17"."""
     number = _next(db)

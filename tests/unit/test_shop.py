@@ -229,15 +229,18 @@ def test_an_order_that_waits_too_long_is_given_up(db, tmp_path):
 
 def test_a_retry_keeps_the_event_and_goes_on_to_the_dlq(db, tmp_path):
     event = events.new("payment.pay", request="r", **ORDER, amount=5)
-    chosen, headers = settings.Settings(tmp_path, "x-"), []
+    chosen, headers, marks = settings.Settings(tmp_path, "x-"), [], []
     for _ in range(4):
         record = SimpleNamespace(topic="x-shop.payment.command", partition=1, offset=2, headers=headers)
+        marks.append(event.get_id() + retry.attempt_mark(record))
+        assert store.first_time(db, "payment", marks[-1])
         last = retry.later(db, chosen, "payment", SimpleNamespace(record=record, event=event, failed="503"))
         row = db.execute("SELECT * FROM outbox ORDER BY id DESC").fetchone()
         headers = [(name, str(text).encode()) for name, text in store.json.loads(row["headers"]).items()]
     found = [tuple(row) for row in db.execute("SELECT ce_id, topic FROM outbox ORDER BY id")]
     assert found == [(event.get_id(), f"payment.{name}") for name in ("retry.1s", "retry.5s", "retry.30s", "dlq")]
     assert last
+    assert all(store.first_time(db, "payment", mark) for mark in marks)  # who replays it begins anew
 
 
 # The checks of the logs, each on a log that is right and on one that is not
