@@ -5,6 +5,7 @@ python -m helpers.shop diagram --order o-0003
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -111,8 +112,8 @@ def _check_order(options):
 def _check_drawing(options):
     """Raises LabError, before anything runs, for a file that cannot be."""
     path = options.svg or Path("order.svg")
-    if path.suffix != ".svg" or path.is_dir() or not path.absolute().parent.is_dir():
-        why = "its name does not end in .svg, it is a folder, or its folder does not exist"
+    if path.suffix != ".svg" or path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        why = "its name does not end in .svg, it is a folder, or its folder does not exist or may not be written"
         raise LabError(f"{path} cannot be written as SVG.", why, "--svg order.svg")
 
 
@@ -157,7 +158,7 @@ def _serve_customers(lab, options, **how):
     checks, found = [invariants(shop), log_checks(shop)], shop.statuses()
     print(*(table.to_string(index=False) for table in checks), sep="\n")
     for row in shop.sql("order", CANCELLED):
-        print(f"cancelled: {row['n']} orders, {row['reason']}")
+        print(f"cancelled, {row['reason']}: {row['n']}")
     result = {
         "orders": sum(found.values()),
         "completed": found.get("COMPLETED", 0),

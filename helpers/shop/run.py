@@ -190,7 +190,8 @@ class Run:
 
     def claimed(self, claim):
         """GET /coupons/ID. Returns (status, answer), and in the answer the claim's status: OPEN, ISSUED or REFUSED."""
-        return self._ask("GET", f"/coupons/{claim}")
+        with self._answered("order"):
+            return self.api.ask("GET", f"/coupons/{claim}")
 
     def order(self, user, product, quantity=1, coupon=None, key=None):
         """POST /orders. Returns (status, answer): (202, {"orderId": "o-0001", "amount": 3000}) if it was accepted."""
@@ -199,21 +200,19 @@ class Run:
 
     def _post(self, path, body, key):
         self.numbers += 1
-        return self._ask("POST", path, body, **{"Idempotency-Key": key or f"key-{self.numbers}"})
-
-    def _ask(self, *question, **headers):
-        with self._answered("order"):
-            return self.api.ask(*question, **headers)
+        key = key or f"key-{self.numbers}"
+        with self._answered("order", f" with key={key!r}, for it may be done already"):
+            return self.api.ask("POST", path, body, **{"Idempotency-Key": key})
 
     @contextlib.contextmanager
-    def _answered(self, member):
-        """Raises LabError when this member, or nobody of the shop, answers."""
+    def _answered(self, member, how=""):
+        """Raises LabError when this member, or nobody of the shop, answers; how: to ask once more."""
         try:
             yield
         except NoAnswer as silence:
             self.check_running()
             why = "it has ended, or is too slow"
-            raise LabError(f"{silence}.", why, f"run.restart({member!r}), and the same once more") from None
+            raise LabError(f"{silence}.", why, f"run.restart({member!r}), and the same once more{how}") from None
 
     def check_running(self):
         """Raises LabError when nobody of the shop runs."""
@@ -359,11 +358,13 @@ class Run:
         except LabError:
             gone, crash = ", ".join(self._not_running()), self.settings.crash or "none"
             raise LabError(
-                f"{member} still runs: nothing has killed it.",
+                f"{member} still runs: nothing has killed it since it was started.",
                 f"not running: {gone or 'nobody'}; the crash of this shop, once in its life: {crash}",
                 "restart who is not running"
                 if gone
-                else "run.order(...), if the crash waits for it; or run again from the cell with shop.start(...) on",
+                else "run.order(...), if the crash waits for it"
+                if to_come
+                else "run again from the cell with shop.start(...) on",
             ) from None
 
     def running(self):

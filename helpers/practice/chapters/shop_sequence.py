@@ -55,7 +55,7 @@ DECLINE = 'mine.behave("provider", {"do": "decline", "times": 1})'
 FAIL = 'mine.behave("provider", {"do": "fail"})'
 SETTLE = "mine.settle(30)"
 GIVEN_UP = """from helpers.lab import wait_until
-    wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "an order that is given up")"""
+    wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "the end of patience")"""
 NO_ORDER = "from helpers import shop\nmine = shop.start(lab)"
 
 
@@ -107,6 +107,8 @@ def check_written_twice(lab, mine):
     if set(found := mine.statuses()) != {"COMPLETED"}:
         late = f"it waited longer than patience={mine.settings.patience:g} s, and was given up: begin with a new shop"
         advice = late if "NEEDS_OPERATOR" in found else "mine.restart(...), then mine.settle(30)"
+        if "CANCELLED" in found:
+            advice = "a cancelled order stays so: charge more than the price, in a new shop"
         raise Incorrect(f"orders: {found}", "all COMPLETED", advice)
     return f"{twice[0]} is there twice, its effect once, and every order is COMPLETED"
 
@@ -128,8 +130,11 @@ def advice_on_writing(settings):
     crash = settings.crash
     if not crash:
         return 'nobody was killed: shop.start(lab, crash={"service": ..., "point": ...})'
+    writer = "Who writes is the relay: kill it between the acknowledgement and its mark"
+    if crash["point"] == "before_answer":
+        return f"before_answer: then the customer asks again, and no record is written. {writer}"
     if crash["point"] != "after_ack":
-        return f"{crash['point']}: then the record is read again. Who writes is the relay: kill it before its mark"
+        return f"{crash['point']}: then the record is read again. {writer}"
     if not (settings.folder / "crashed-0").exists():
         return "nobody has been killed yet: a relay writes what its service answers, stock.reserved, not stock.reserve"
     return "the relay has left no mark: mine.restart(...) lets it write again what it has written before"
@@ -141,13 +146,24 @@ def crash_at(point, kind):
 
 
 AGAIN = 'mine.restart("balance")\n    mine.settle(30)'
-GIVEN_UP = """from helpers.lab import wait_until
-    wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "the end of patience")
-    mine.restart("stock")
+TOO_LATE = f'{GIVEN_UP}\n    mine.restart("stock")\n    mine.settle(30)'
+STOCK = ', crash={"service": "stock", "point": "after_ack", "type": "stock.reserved"}'
+ACKNOWLEDGED_REFUSAL = crash_at("after_ack", "balance.refused")
+ACKNOWLEDGED, COMMITTED = crash_at("after_ack", "balance.deducted"), crash_at("after_db_commit", "balance.deduct")
+
+UNANSWERED = """
+    from helpers import shop
+    from helpers.broker import LabError
+
+    mine = shop.start(lab, crash={"service": "order", "point": "before_answer"})
+    try:
+        mine.charge("eve", 10_000, key="a")
+    except LabError:
+        mine.restart("order")
+    mine.charge("eve", 10_000, key="a")
+    mine.order("eve", "p-2")
     mine.settle(30)
 """
-STOCK = ', crash={"service": "stock", "point": "after_ack", "type": "stock.reserved"}'
-ACKNOWLEDGED, COMMITTED = crash_at("after_ack", "balance.deducted"), crash_at("after_db_commit", "balance.deduct")
 
 WRITTEN_TWICE = Exercise(
     id="written-twice",
@@ -172,8 +188,10 @@ WRITTEN_TWICE = Exercise(
     wrong={
         "no-order": (NO_ORDER, "a shop without an order"),
         "no-crash": (one_order(), "nobody was killed"),
+        "asked-twice": (UNANSWERED, "then the customer asks again"),
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
-        "too-late": (one_order(STOCK + ", patience=1", after=GIVEN_UP), "was given up"),
+        "too-late": (one_order(STOCK + ", patience=1", after=TOO_LATE), "was given up"),
+        "too-poor": (one_order(ACKNOWLEDGED_REFUSAL, amount=100, after=AGAIN), "a cancelled order stays so"),
         "not-restarted": (one_order(ACKNOWLEDGED, after=""), "lets it write again"),
     },
 )
@@ -304,6 +322,8 @@ LEDGERS = [
     ([("ann", "order-2"), ("ann", "order-1")], ["ann"], "order-1 came after order-2"),
     ([("ann", "order-9"), ("ann", "order-10")], [], "9 comes before 10: compare numbers, not texts"),
     ([("ann", "order-5"), ("ben", "order-2"), ("ann", "order-6")], [], "different users may overtake each other"),
+    ([("ann", "order-1"), ("ann", "order-4")], [], "a gap is no break: other users have order-2 and order-3"),
+    ([("ann", f"order-{n}") for n in (1, 3, 2, 4)], ["ann"], "order-2 came after order-3, in the middle"),
     ([("ann", "order-5"), ("ben", "order-2"), ("ann", "order-4")], ["ann"], "ben's entry stands between ann's two"),
     ([("ann", "order-3"), ("ann", "order-2"), ("ann", "order-1")], ["ann"], "each user once"),
     ([("ann", "order-3"), ("ann", "order-3")], ["ann"], "the same command twice is a break too"),
@@ -336,6 +356,14 @@ def checker(number='int(ce_id.rpartition("-")[2])', key="user", broken="<=", end
     """
 
 
+ENDS_ONLY = """
+    def overtaken(ledger):
+        numbers = {}
+        for user, ce_id in ledger:
+            numbers.setdefault(user, []).append(int(ce_id.rpartition("-")[2]))
+        return sorted(user for user, n in numbers.items() if n[0] > n[-1] or len(n) > len(set(n)))
+"""
+
 OVERTAKEN = Exercise(
     id="overtaken",
     chapter="sequence",
@@ -362,6 +390,8 @@ OVERTAKEN = Exercise(
         "one-line-for-all": (checker(key='"all"'), "different users may overtake each other"),
         "twice-is-fine": (checker(broken="<"), "the same command twice"),
         "a-set": (checker(end="return users"), "the users are right: a sorted list"),
+        "gaps": (checker(broken="!= 1 +"), "a gap is no break"),
+        "ends-only": (ENDS_ONLY, "in the middle"),
         "once-each-break": (checker().replace("set()", "[]").replace(".add(", ".append("), "each user once"),
     },
 )
