@@ -111,8 +111,9 @@ class ReadToEnd(KafkaConsumer):
 
 
 def listed(items):
-    """ "a, b, c", each at most 40 characters long, and how many more after five."""
-    items = [text if len(text) <= 40 else text[:37] + "..." for text in map(str, items)]
+    """ "a, b, c", each at most 40 characters long, and how many more after five; quoted if it cannot be printed."""
+    items = [text if text.isprintable() else repr(text) for text in map(str, items)]
+    items = [text if len(text) <= 40 else text[:37] + "..." for text in items]
     return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
 
 

@@ -34,11 +34,12 @@ class OutOfTime(BaseException):
 
 @contextmanager
 def watched_hash():
-    """Yields a list that gets each argument of Python's own hash() meanwhile."""
-    hash, hashed = builtins.hash, []
+    """Yields a list that gets each argument of Python's own hash() meanwhile, as far as this thread calls it."""
+    hash, hashed, me = builtins.hash, [], threading.get_ident()
 
     def watched(value):
-        hashed.append(value)
+        if threading.get_ident() == me:  # a producer's own thread calls it too
+            hashed.append(value)
         return hash(value)
 
     builtins.hash = watched

@@ -3,6 +3,7 @@
 from contextlib import closing
 from itertools import permutations
 
+import cloudpickle
 from kafka import KafkaProducer
 
 from ..broker_state import ends, listed, lost_or_twice, partition_of, ran_again, records, send
@@ -187,14 +188,17 @@ MOST_KEYS = 16
 
 def check_hot_key(lab, key_for):
     topic = lab.topic("visits", partitions=4)
+    elsewhere = call(cloudpickle.dumps, key_for)  # as another process has it: with nothing remembered
     with watched_hash() as hashed:
         keys = [call(key_for, shop, user) for shop, user, _ in VISITS]
     if wrong := [key for key in keys if not isinstance(key, bytes)]:
         raise Incorrect(
             f"key_for returned {wrong[0]!r}", "bytes", 'a text becomes bytes with .encode(): f"...".encode()'
         )
-    if foreign := [key for key, (shop, _, _) in zip(keys, VISITS, strict=True) if not key.startswith(shop.encode())]:
-        raise Incorrect(f"a key is {foreign[0]!r}", "keys that begin with the shop's name", 'f"{shop}-...".encode()')
+    for key, (shop, _, _) in zip(keys, VISITS, strict=True):
+        if not key.startswith(shop.encode()):
+            seen = f"the key of a visit to {shop} is {key!r}"
+            raise Incorrect(seen, "keys that begin with the shop's name", 'f"{shop}-...".encode()')
     if hashed:
         raise Incorrect(
             "it calls Python's hash()",
@@ -210,6 +214,14 @@ def check_hot_key(lab, key_for):
                 f"the visits of {user} in {shop} are in partitions {listed(sorted(set(theirs['partition'])))}",
                 "one partition for each user of a shop",
                 "the bucket must be the same each time: compute it from the user, without chance and without a counter",
+            )
+    for (shop, user, _), here in zip(VISITS, keys, strict=True):
+        key = call(cloudpickle.loads(elsewhere), shop, user)
+        if key != here:
+            raise Incorrect(
+                f"the key of {user} in {shop} is {here!r} in one process, and {key!r} in another",
+                "the same key from every process",
+                "another process has not seen the same visits, and draws other numbers: compute it from the user alone",
             )
     shares = found[found["shop"] == "seoul"]["partition"].value_counts(normalize=True)
     if len(shares) < 3 or shares.max() > 0.75:
@@ -273,12 +285,37 @@ HOT_KEY = Exercise(
             """,
             "without a counter",
         ),
+        "remembered": (
+            """
+            seen = {}
+            def key_for(shop, user):
+                return f"{shop}-{seen.setdefault(user, len(seen)) % 8}".encode()
+            """,
+            "another process has not seen the same visits",
+        ),
+        "drawn-once": (
+            """
+            import random
+            buckets = {}
+            def key_for(shop, user):
+                return f"{shop}-{buckets.setdefault(user, random.randrange(8))}".encode()
+            """,
+            "draws other numbers",
+        ),
         "user-only": (
             """
             def key_for(shop, user):
                 return user.encode()
             """,
             "keys that begin with the shop's name",
+        ),
+        "one-shop": (
+            """
+            import zlib
+            def key_for(shop, user):
+                return f"seoul-{zlib.crc32(user.encode()) % 8}".encode()
+            """,
+            "the key of a visit to jeju",
         ),
         "a-key-each": (
             """
@@ -321,7 +358,7 @@ PEAK, GROWTH, INTO_A_PARTITION, A_MEMBER = 60, 2, 25, 9  # MB/s, times, MB/s, MB
 
 def check_how_many(lab, how_many):
     if not isinstance(how_many, int | float):
-        raise Incorrect(f"how_many is {how_many!r}", "a whole number", "write the number alone, without quotes")
+        raise Incorrect(f"how_many is {how_many!r}", "a whole number", "write the number alone: how_many = 5")
     if how_many != int(how_many):
         raise Incorrect(
             f"how_many is {how_many!r}", "a whole number", "there is no half partition: which way to round?"
@@ -381,7 +418,7 @@ HOW_MANY = Exercise(
         "rounded-down": ("how_many = 13", "117 MB/s"),
         "sum": ("how_many = 19", "do not add up"),
         "half": ("how_many = 13.3", "no half partition"),
-        "text": ('how_many = "14"', "alone, without quotes"),
+        "text": ('how_many = "14"', "write the number alone"),
         "one-more": ("how_many = 15", "is it the fewest?"),
         "too-few": ("how_many = 3", "the producers alone need more"),
     },
@@ -546,6 +583,8 @@ def check_wallet(lab, send_all):
     with closing(KafkaProducer(**lab.client)) as producer:
         call(send_all, producer, topic, [dict(event) for event in EVENTS])
     found = records(lab, topic)
+    if found.empty:
+        raise Incorrect("an empty topic", "18 events in it", "send(topic, ...): the topic that send_all is given")
     if wrong := lost_or_twice([value_of(event) for event in EVENTS], found["value"]):
         raise Incorrect(
             wrong, "each event once, as the text user,kind,amount", 'f"{user},{kind},{amount}".encode() is the value'
@@ -560,10 +599,14 @@ def check_wallet(lab, send_all):
                 "leave partition= out",
             )
     if found["partition"].nunique() == 1:
+        keys = sorted(set(found["key"]))
+        advice = "a key that is the same for all makes one long queue"
+        if len(keys) > 1:
+            advice = f"the hashes of {listed(keys)} lead to one of four: write the keys in another way"
         raise Incorrect(
             f"all {len(found)} events are in partition {found['partition'].iloc[0]}",
             "users in different partitions, so that members can share the work",
-            "a key that is the same for all makes one long queue",
+            advice,
         )
     happened = [value_of(event) for event in EVENTS]
     for number, theirs in found.groupby("partition"):
@@ -681,6 +724,23 @@ WALLET = Exercise(
                     producer.send(topic, key=b"wallet", value=value.encode())
             """,
             "makes one long queue",
+        ),
+        "keys-that-collide": (
+            """
+            def send_all(producer, topic, events):
+                for event in events:
+                    value = f"{event['user']},{event['kind']},{event['amount']}"
+                    producer.send(topic, key=f"wallet-{event['user']}".encode(), value=value.encode())
+            """,
+            "write the keys in another way",
+        ),
+        "to-nowhere": (
+            """
+            def send_all(producer, topic, events):
+                for event in events:
+                    ", ".join(event)
+            """,
+            "an empty topic",
         ),
         "another-value": (
             """

@@ -259,7 +259,7 @@ HEADERS = Exercise(
 # ---- own-partitioner -----------------------------------------------------------------------------------------------
 
 VIPS = ["vip-ada", "vip-ben", "vip-cho"]
-OTHERS = ["vipula", "ben-vip-1", *(f"user-{number}" for number in range(22))]
+OTHERS = ["vipula", "ben-vip-1", *(f"user-{number}" for number in range(23))]  # 25: turns of 3 do not come out even
 
 
 class Watched(Partitioner):
@@ -278,18 +278,25 @@ class Watched(Partitioner):
         return 0
 
 
+def send_with(VipFirst, lab, topic, keys):
+    """Sends a record for each key, with a new partitioner of the learner's, and returns what it was seen to do."""
+    watched = Watched(call(VipFirst))
+    with closing(KafkaProducer(partitioner=watched, **lab.client)) as producer:
+        sent = [call(producer.send, topic, b"order", key.encode()) for key in keys]
+        producer.flush()
+        for one in sent:
+            call(one.get, 10)
+    return watched
+
+
 def check_own_partitioner(lab, VipFirst):
     if not callable(VipFirst):
         raise Incorrect(f"VipFirst is {VipFirst!r}"[:80], "the class itself", "without brackets: the check makes one")
     topic = lab.topic("vips", partitions=4)
-    watched = Watched(call(VipFirst))
-    with closing(KafkaProducer(partitioner=watched, **lab.client)) as producer:
-        sent = [call(producer.send, topic, b"order", key.encode()) for key in (VIPS + OTHERS) * 2]
-        producer.flush()
-        for one in sent:
-            call(one.get, 10)
-    if watched.missing:
-        key, number = watched.missing[0]
+    keys = VIPS + OTHERS
+    producers = [send_with(VipFirst, lab, topic, order) for order in (keys, keys[::-1])]
+    if missing := producers[0].missing + producers[1].missing:
+        key, number = missing[0]
         advice = "a remainder of n lies between 0 and n - 1; add nothing that leads beyond the last partition"
         if not isinstance(number, Integral):
             advice = "a return on each way, of a whole number: the remainder of whole numbers is one"
@@ -325,12 +332,16 @@ def check_own_partitioner(lab, VipFirst):
             "partitions 1, 2 and 3",
             "spread them by the key's hash, and ask cluster.partitions_for_topic(topic) how many there are",
         )
-    if watched.hashed:
+    if producers[0].hashed:
         raise Incorrect(
             "it calls Python's hash()",
             "the same partition from every process",
             "hash() of a key differs from process to process: murmur2 does not",
         )
+    if missing := send_with(VipFirst, lab, lab.topic("vips-of-three", partitions=3), keys).missing:
+        key, number = missing[0]
+        advice = "ask cluster.partitions_for_topic(topic) how many there are"
+        raise Incorrect(f"in a topic of three partitions, it returned {number} for {key}", "0, 1 or 2", advice)
     return "VIPs have partition 0 to themselves, and the others share 1, 2 and 3"
 
 
@@ -406,6 +417,30 @@ OWN_PARTITIONER = Exercise(
             """,
             "no counter and no chance",
         ),
+        "in-turn": (
+            """
+            from kafka.partitioner import Partitioner
+            class VipFirst(Partitioner):
+                turn = 0
+                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                    self.turn += 1
+                    return 0 if serialized_key.startswith(b"vip-") else 1 + self.turn % 3
+            """,
+            "ben-vip-1 went to partitions 1, 3",
+        ),
+        "remembered": (
+            """
+            from kafka.partitioner import Partitioner
+            class VipFirst(Partitioner):
+                def __init__(self):
+                    self.seen = {}
+                def partition(self, topic, key, serialized_key, value, serialized_value, cluster):
+                    turn = self.seen.setdefault(key, len(self.seen))
+                    return 0 if serialized_key.startswith(b"vip-") else 1 + turn % 3
+            """,
+            "ben-vip-1 went to partitions 2, 3",
+        ),
+        "for-four-only": (vip_first("1 + murmur2(serialized_key) % 3"), "in a topic of three partitions"),
         "no-dash": (
             """
             from kafka.partitioner import Partitioner, murmur2
@@ -471,12 +506,11 @@ def check_compressed(lab):
             'begin afresh with practice.task("compressed", lab), and run your cell once',
         )
     if wrong := lost_or_twice(VALUES, found["value"]):
-        raise Incorrect(
-            wrong,
-            "the 300 values, readable and once each",
-            "let the producer compress: it packs whole batches, and consumers unpack without being told. "
-            'Begin afresh with practice.task("compressed", lab)',
-        )
+        advice = "let the producer compress: it packs whole batches, and consumers unpack without being told"
+        if set(found["value"]) < set(VALUES):
+            advice = "send all 300; flush() or close() waits until they have arrived"
+        again = 'Begin afresh with practice.task("compressed", lab)'
+        raise Incorrect(wrong, "the 300 values, readable and once each", f"{advice}. {again}")
     plain, disk = sum(map(len, VALUES)), size_on_disk(lab, topic)
     seen = f"{plain} bytes of values take {disk} bytes on the broker's disk"
     if disk > plain:
@@ -531,6 +565,18 @@ COMPRESSED = Exercise(
             producer.close()
             """,
             "set compression_type",
+        ),
+        "some-only": (
+            """
+            from kafka import KafkaProducer
+            wish = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{wish}"}}' for number in range(300)]
+            producer = KafkaProducer(compression_type="lz4", linger_ms=50, **lab.client)
+            for value in values[:100]:
+                producer.send(topic, value=value.encode())
+            producer.close()
+            """,
+            "flush() or close() waits",
         ),
         "run-twice": (
             """
