@@ -11,7 +11,14 @@ from pathlib import Path
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import MemberToRemove, OffsetSpec
-from kafka.errors import InvalidReplicationFactorError, KafkaError, UnknownBrokerIdError
+from kafka.errors import (
+    InvalidConfigurationError,
+    InvalidPartitionsError,
+    InvalidReplicationFactorError,
+    InvalidTopicError,
+    KafkaError,
+    UnknownBrokerIdError,
+)
 
 from . import broker
 from .broker import LabError, course
@@ -58,6 +65,7 @@ class Lab:
         """Creates the topic, empty and ready, and returns its full name; an older one of that name is deleted.
 
         configs are topic settings with _ for the dots: cleanup_policy="compact".
+        Raises LabError for what Kafka refuses.
         """
         self.need_broker()
         topic = self.name(name)
@@ -124,9 +132,14 @@ class Lab:
         self.admin.close()
 
     def _create(self, topic, wanted):
-        """Creates the topic, unless an attempt before has, whose answer was lost."""
+        """Creates the topic, unless an attempt before has, whose answer was lost. Raises LabError for bad settings."""
         if topic not in self.admin.list_topics():
-            self.admin.create_topics({topic: wanted}, wait_for_metadata=True)
+            try:
+                self.admin.create_topics({topic: wanted}, wait_for_metadata=True)
+            except (InvalidConfigurationError, InvalidPartitionsError, InvalidTopicError) as error:
+                why = re.search(r"error_message=(['\"])(.*?)\1", str(error))
+                right = 'lab.topic("orders", partitions=3, cleanup_policy="compact")'
+                raise LabError(f"{topic} cannot be created.", why[2] if why else str(error), right) from None
         return True
 
     def _delete_topics(self, topics):

@@ -22,8 +22,8 @@ ENDING = 4  # seconds, for a member that was asked to end
 MOST_SHOWN = 20  # lines that members printed, each time
 ASTRAY = "group_id=me.group in KafkaConsumer: a consumer of this team has another group, or none"
 LONGER = (
-    "wait(..., deadline=60) waits longer; output(name) has what a member printed; "
-    "if a cell ran twice: run again from the cell that started them on"
+    "if a cell ran twice: run again from the cell that started them on; "
+    "output(name) has what a member printed; wait(..., deadline=60) waits longer"
 )
 ALL_GONE = "output(name) shows what a member has printed or raised: mend it, and run the cell again"
 UNLOGGED = (
@@ -174,17 +174,21 @@ class Actors:
                 raise LabError(
                     f"{f'Waited {deadline} s' if running else 'Nobody is left to wait for'}: {missing}.",
                     "; ".join([*(process.state() for process in self.processes), *coordinator]),
-                    self._mend(running, members),
+                    self._mend(running, members, events),
                 )
             time.sleep(0.02)
 
-    def _mend(self, running, members):
-        """What mends a wait in vain."""
+    def _mend(self, running, members, events):
+        """What mends a wait in vain for these events."""
         if not running:
             return ALL_GONE if {process.end for process in self.processes} & {"crashed", "returned"} else AGAIN
         if self.count("astray"):
             return ASTRAY
-        return UNLOGGED if members and not self.count("joining") else LONGER
+        if members and not self.count("joining"):
+            return UNLOGGED
+        seen = sorted(self._counted(None))
+        never = [name for name in events if name not in seen]
+        return f"there is no {never[0]} yet among {', '.join(seen)}; {LONGER}" if never else LONGER
 
     def count(self, event, member=None):
         """How often an event has happened since the start, with member to this one alone."""
@@ -249,7 +253,10 @@ class Actors:
             if name not in [process.name for process in there]:
                 self._check_not_interrupted()
                 if name in known:
-                    raise LabError(f"{name} does not run.", known[name].state(), f"team.add({name!r}) starts it")
+                    again = (
+                        f"add({name!r}) starts it; if a cell ran twice: run again from the cell that started them on"
+                    )
+                    raise LabError(f"{name} does not run.", known[name].state(), again)
                 there = f"there are {', '.join(known) or 'none'}"
                 raise LabError(f"{name} does not run.", there, f"take one of these, or first: team.add({name!r})")
         return [process for process in there if not names or process.name in names]

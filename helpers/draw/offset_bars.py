@@ -42,7 +42,7 @@ def read_rows(frame, group):
         numbers = {key: found.get(key) for key in ("beginning", "committed", "position", "end")}
         numbers = {key: None if pd.isna(value) else int(value) for key, value in numbers.items()}
         row = {"name": name, **numbers, "beginning": numbers["beginning"] or 0, "end": numbers["end"] or 0}
-        row |= {"since": since, "lag": None}
+        row |= {"since": since, "lag": None, "counted": "lag" if since == "committed" else "still to read"}
         if since and row[since] is not None:
             row["lag"] = max(row["end"] - row[since], 0)
         rows.append(row)
@@ -126,7 +126,7 @@ def draw_committed(ax, row, top, scale):
 def draw_lag(ax, row, y, scale):
     """The lag from the committed offset, or from the position, to the end."""
     x, end, high = scale(row[row["since"]]), scale(row["end"]), {"size": SMALL, "va": "center_baseline"}
-    label = f"{'lag' if row['since'] == 'committed' else 'still to read'} {row['lag']:,}"
+    label = f"{row['counted']} {row['lag']:,}"
     label += ", committed offset is deleted" if lost(row) else ""
     wide = style.text_width(label, SMALL)
     if end - x > wide + 0.5:
@@ -196,5 +196,5 @@ def row_text(row):
     said += "nothing committed, " if row["since"] == "committed" and row["committed"] is None else ""
     said += "" if row["position"] is None else f"position {row['position']:,}, "
     said += f"end {row['end']:,}"
-    said += "" if row["lag"] is None else f", lag {row['lag']:,}"
+    said += "" if row["lag"] is None else f", {row['counted']} {row['lag']:,}"
     return said + (", the committed offset is deleted" if lost(row) else "")

@@ -578,6 +578,12 @@ def test_a_consumer_of_another_group_is_astray(lab, other):
     assert told[told.event == "astray"].detail.tolist() == [{"group": other}]
 
 
+def test_a_wait_for_an_event_that_nobody_logs_names_those_there_are(lab):
+    team = actors.start(lab, lambda me: time.sleep(60), ["anna"])
+    with refused(r"0 of 1 handeld(.|\n)*there is no handeld yet among started"):
+        team.wait(handeld=1, deadline=0.5)
+
+
 def test_one_that_prints_a_lot(lab, capsys):
     def chatter(me):
         while not me.stopping:

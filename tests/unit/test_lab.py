@@ -287,6 +287,20 @@ def test_a_topic_waits_for_a_broker_that_is_fenced_for_a_moment(lab, monkeypatch
     assert end_offset(lab, lab.topic("orders")) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "why"),
+    [
+        ("orders", {"partions": 3}, "Unknown topic config name: partions"),
+        ("orders", {"retention_ms": "soon"}, "Invalid value soon"),
+        ("orders", {"partitions": 0}, "non-positive"),
+        ("new orders", {}, "contains one or more characters other than"),
+    ],
+)
+def test_a_topic_that_kafka_refuses(lab, name, settings, why):
+    with pytest.raises(LabError, match=rf"(?s)testing-{name} cannot be created.*why:  .*{why}"):
+        lab.topic(name, **settings)
+
+
 def test_more_copies_than_brokers_are_refused_at_once(lab):
     start = time.monotonic()
     with pytest.raises(InvalidReplicationFactorError):

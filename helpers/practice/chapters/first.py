@@ -1,5 +1,7 @@
 """Exercises on the first message."""
 
+from textwrap import dedent
+
 from ..broker_state import commit, committed, ends, partition_of, records, send, without_prefix
 from ..exercise import Exercise, Incorrect, NotAttempted
 
@@ -135,7 +137,8 @@ def check_read_again(lab):
         raise NotAttempted(
             f"the committed offsets of {group} are the end offsets: nothing is left for it",
             without_prefix(lab, topic, "billing")
-            or "a reset needs --execute: without it, it is only a rehearsal; and a group without members, so close() "
+            or "a group that has read everything again is at the end once more: reset it, and check before it reads. "
+            "A reset needs --execute: without it, it is only a rehearsal; and a group without members, so close() "
             "yours. A seek moves one consumer, once it reads or calls position(), and only a commit() after that moves "
             "the group. "
             "auto_offset_reset counts only for a group that has committed nothing",
@@ -219,13 +222,15 @@ def check_empty_partition(lab):
     new = found[~found["key"].isin(USERS)]
     if new.empty and empty:
         raise NotAttempted(f"only the orders of ada, ben and cho; empty: partition {', '.join(map(str, empty))}")
+    again = 'Begin afresh with practice.task("empty-partition", lab)'
+    if gone := sorted(USERS - set(found["key"])):
+        raise Incorrect(f"the orders of {', '.join(gone)} are gone", "the six orders, and new ones", again)
     for what, column in (("a user as key", "key"), ("a value, what is ordered", "value")):
         if not all(found[column]):
             raise Incorrect(
                 f"an order without {what}",
                 "orders with key and value",
-                'send(topic, key=user.encode(), value=b"tea"). A log forgets nothing: begin afresh with '
-                'practice.task("empty-partition", lab)',
+                f'send(topic, key=user.encode(), value=b"tea"). A log forgets nothing. {again}',
             )
     for row in found.itertuples():
         if partition_of(row.key, partitions) != row.partition:
@@ -233,16 +238,14 @@ def check_empty_partition(lab):
                 f"the order of {row.key} is in partition {row.partition}, and its key says "
                 f"{partition_of(row.key, partitions)}",
                 "a key that leads there by itself",
-                "leave partition= out, and look for another name. A log forgets nothing: begin afresh with "
-                'practice.task("empty-partition", lab)',
+                f"leave partition= out, and look for another name. A log forgets nothing. {again}",
             )
     if empty:
         went = ", ".join(f"{row.key} to {row.partition}" for row in new.drop_duplicates("key").itertuples())
-        raise Incorrect(
-            f"partition {empty[0]} is still empty; {went}",
-            f"an order in partition {empty[0]}",
-            "try more names: about one of three leads there",
-        )
+        advice = "try more names: about one of three leads there"
+        if new["key"].nunique() == 1 and new["value"].nunique() > 1:
+            advice = f"all have the key {new['key'].iloc[0]}: send(topic, key=user.encode(), value=...)"
+        raise Incorrect(f"partition {empty[0]} is still empty; {went}", f"an order in partition {empty[0]}", advice)
     found_in = new.drop_duplicates("key").set_index("partition")["key"]
     return f"every partition has records; {', '.join(f'{user} to {number}' for number, user in found_in.items())}"
 
@@ -294,6 +297,17 @@ EMPTY_PARTITION = Exercise(
         "no-text": (orders_of([b"\xff\xff"], 'value=b"tea", partition=0'), "the order of b'\\xff\\xff' is in"),
         "no-key": (orders_of([None], 'value=b"tea", partition=0'), "an order without a user as key"),
         "nothing-ordered": (orders_of([b"hal", b"ida", b"jin", b"kim"], "value=None"), "an order without a value"),
+        "swapped": (
+            """
+            from kafka import KafkaProducer
+            producer = KafkaProducer(**lab.client)
+            for user in (b"hal", b"ida", b"jin", b"kim"):
+                producer.send(topic, user, b"tea").get(timeout=10)
+            producer.close()
+            """,
+            "all have the key tea",
+        ),
+        "made-anew": ('lab.topic("orders", partitions=3)\n' + dedent(orders_of([b"dan"], 'value=b"tea"')), "are gone"),
         "another-one": (orders_of([b"eve"], 'value=b"tea"'), "partition 0 is still empty; eve to 2"),
     },
 )

@@ -301,6 +301,12 @@ def check_take_over(lab, team):
         raise Incorrect(
             f"{dead} was killed, and owned nothing", "a member that owned partitions", "wait before you kill"
         )
+    others = told[(told["member"] != dead) & (told["event"] == "assigned") & (told["t"] < moment)]
+    if not any(others["partitions"].str.len()):
+        advice = "wait until both own something before you kill: team.wait(assigned=4, joined=2, deadline=20)"
+        raise Incorrect(f"when {dead} was killed, nobody else owned a partition", "two who share the four", advice)
+    if not team.running():
+        raise Incorrect(f"killed: {listed(killed['member'])}; nobody runs", "one who lives", "kill one of the two")
     wait_for_one(lab, "guards", team.began + moment + SOON)
     found = owners(lab, "guards")
     if len(found) != 1:
@@ -402,6 +408,11 @@ TAKE_OVER.wrong.update(
         ),
         "a-goodbye": (guards('team.stop("ben"); team.wait(assigned=4, deadline=20)'), "ben left, and said goodbye"),
         "nobody-dies": (guards("pass"), "nobody was killed"),
+        "both-die": (guards("team.kill()"), "kill one of the two"),
+        "too-early": (
+            guards('team.kill("anna"); team.add("ben")', members=["anna"], begun="assigned=4"),
+            "nobody else owned a partition",
+        ),
         "few-heartbeats": (
             guards("pass", '"session_timeout_ms": 1000', begun="crashed=2"),
             "heartbeat_interval_ms (3000) must be less",
@@ -573,7 +584,8 @@ def check_keep_order(lab):
     records(lab, topic)
     settled, aside = by_user(lab, "settled"), by_user(lab, "aside")
     if sum(map(len, [*settled.values(), *aside.values()])) == 1 and not committed(lab, topic, group):
-        raise NotAttempted("settled is empty, and aside holds the one record of uma that was there")
+        advice = "start the group cashiers; if it has crashed, team.output(name) says why"
+        raise NotAttempted("settled is empty, and aside holds the one record of uma that was there", advice)
     expected = "each charge once, in settled or in aside, in the order of its user"
     everything = Counter((user, number) for found in (settled, aside) for user in found for number in found[user])
     named = {(user, number) for user in SETTLED for number in SETTLED[user] + ASIDE[user]}

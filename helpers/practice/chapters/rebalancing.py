@@ -200,9 +200,9 @@ SOONER = Exercise(
     chapter="rebalancing",
     topic="sooner",
     text="""
-        **Sooner.** `topic` has four partitions. Start `ann` and `ben` as the group `"sooner"`, so that when `ben` is
-        killed, `ann` owns all four partitions within four seconds: `team = actors.start(...)`. The check kills `ben`
-        with kill -9.
+        **Sooner.** `topic` has four partitions. Start `ann` and `ben` as the group `"sooner"`, with
+        `client_id=me.name`, so that when `ben` is killed, `ann` owns all four partitions within four seconds:
+        `team = actors.start(...)`. The check kills `ben` with kill -9.
     """,
     answers=["team"],
     start="""
@@ -255,27 +255,38 @@ def check_steady(lab, team):
     group = lab.name("steady")
     check_two(lab, group, team)
     before, (_, _, ids) = observe.members(lab, group), group_now(lab, group)
-    described = ask(lab, lambda admin: admin.describe_groups([group])[group])
-    static = [member["client_id"] for member in described["members"] if member["group_instance_id"]]
+    static = static_members(lab, group)
     team.stop("ben")
     moved = becomes(lambda: group_now(lab, group)[:2] != ("Stable", {"ann": 2, "ben": 2}), AWAY)
     team.add("ben")
     await_members(lab, group, team, {"ben"})
-    back = becomes(lambda: share(lab, group, team) and group_now(lab, group)[2] != ids)
+
+    def other_id():
+        return static_members(lab, group) - static
+
+    back = becomes(lambda: other_id() or (share(lab, group, team) and group_now(lab, group)[2] != ids))
     if moved is not None:
         raise Incorrect(
             f"the group rebalanced {moved:.1f} s after ben had stopped",
             f"no rebalance while ben is away for {AWAY} s",
             "the place is kept for session_timeout_ms only: longer than the restart"
-            if "ben" in static
+            if "ben" in {name for name, _ in static}
             else "with a group_instance_id of its own a member does not say goodbye",
         )
+    if other_id():
+        raise Incorrect("ben came back with another group_instance_id", "the one that he had", "me.name is the same")
     if back is None:
         raise Incorrect("ben did not come back", "ben in the group again", 'look at team.output("ben")')
     after = observe.members(lab, group)
     if not after.equals(before):
-        raise Incorrect("partitions have moved", "ann and ben with what they had", "the same id at each start: me.name")
+        raise Incorrect("partitions have moved", "ann and ben with what they had", 'look at team.output("ben")')
     return f"ben was away for {AWAY} s, and nothing moved"
+
+
+def static_members(lab, group):
+    """{(client_id, group_instance_id)} of a group's static members."""
+    described = ask(lab, lambda admin: admin.describe_groups([group])[group])
+    return {(one["client_id"], one["group_instance_id"]) for one in described["members"] if one["group_instance_id"]}
 
 
 STEADY = Exercise(
@@ -283,9 +294,10 @@ STEADY = Exercise(
     chapter="rebalancing",
     topic="steady",
     text="""
-        **Steady.** `topic` has four partitions. Start `ann` and `ben` as the group `"steady"`, so that a restart of
-        `ben` moves no partition and causes no rebalance: `team = actors.start(...)`. The check stops `ben`, starts
-        him again after 1.5 seconds, and watches the coordinator meanwhile.
+        **Steady.** `topic` has four partitions. Start `ann` and `ben` as the group `"steady"`, with
+        `client_id=me.name`, so that a restart of `ben` moves no partition and causes no rebalance:
+        `team = actors.start(...)`. The check stops `ben`, starts him again after 1.5 seconds, and watches the
+        coordinator meanwhile.
     """,
     answers=["team"],
     start="""
@@ -305,6 +317,12 @@ STEADY = Exercise(
         "one-id": (
             team_of("steady", 'group_instance_id="till", heartbeat_interval_ms=300, '),
             "cannot have one group_instance_id",
+        ),
+        "another-id": (
+            team_of(
+                "steady", "group_instance_id=f\"{me.name}-{__import__('os').getpid()}\", heartbeat_interval_ms=300, "
+            ),
+            "ben came back with another group_instance_id",
         ),
         "short-session": (
             team_of("steady", "group_instance_id=me.name, session_timeout_ms=1000, heartbeat_interval_ms=200, "),
