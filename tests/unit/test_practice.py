@@ -362,3 +362,21 @@ def test_no_half_written_file_is_left(monkeypatch):
     monkeypatch.setattr("pathlib.Path.replace", fail)
     results.keep("flush", Correct("a"))
     assert json.loads(results.path().read_text()) == {"wallet": "correct"}
+
+
+def test_another_process_has_other_hashes_and_remembers_nothing():
+    seen = []
+
+    def remembers(text):
+        seen.append(text)
+        return list(seen), hash(text)
+
+    there = learner.elsewhere(remembers, "ann")
+    remembers("before")
+    known, hashed = there()
+    assert (known, hashed != hash("ann")) == (["ann"], True)
+
+
+@pytest.mark.parametrize("function", [lambda: 1 / 0, threading.Lock().acquire])
+def test_what_cannot_be_called_in_another_process_is_none(function):
+    assert learner.elsewhere(function)() is None

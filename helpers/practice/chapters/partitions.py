@@ -3,12 +3,11 @@
 from contextlib import closing
 from itertools import permutations
 
-import cloudpickle
 from kafka import KafkaProducer
 
 from ..broker_state import ends, listed, lost_or_twice, partition_of, ran_again, records, send
 from ..exercise import Exercise, Incorrect, NotAttempted
-from ..learner import call, watched_hash
+from ..learner import call, elsewhere
 
 # ---- same-key ------------------------------------------------------------------------------------------------------
 
@@ -186,11 +185,21 @@ VISITS += [("jeju", f"u{user}", f"jeju-u{user}-{number}") for number in range(4)
 MOST_KEYS = 16
 
 
+SAME_EVERYWHERE = (
+    "hash() of a text, what a program remembers and what it draws by chance differ from process to process: "
+    "zlib.crc32(user.encode()) does not"
+)
+
+
+def keys_backwards(key_for):
+    """The key of each visit, asked for from the last to the first."""
+    return [key_for(shop, user) for shop, user, _ in reversed(VISITS)][::-1]
+
+
 def check_hot_key(lab, key_for):
     topic = lab.topic("visits", partitions=4)
-    elsewhere = call(cloudpickle.dumps, key_for)  # as another process has it: with nothing remembered
-    with watched_hash() as hashed:
-        keys = [call(key_for, shop, user) for shop, user, _ in VISITS]
+    there = elsewhere(keys_backwards, key_for)
+    keys = [call(key_for, shop, user) for shop, user, _ in VISITS]
     if wrong := [key for key in keys if not isinstance(key, bytes)]:
         raise Incorrect(
             f"key_for returned {wrong[0]!r}", "bytes", 'a text becomes bytes with .encode(): f"...".encode()'
@@ -199,12 +208,6 @@ def check_hot_key(lab, key_for):
         if not key.startswith(shop.encode()):
             seen = f"the key of a visit to {shop} is {key!r}"
             raise Incorrect(seen, "keys that begin with the shop's name", 'f"{shop}-...".encode()')
-    if hashed:
-        raise Incorrect(
-            "it calls Python's hash()",
-            "the same key from every process",
-            "hash() of a text differs from process to process: zlib.crc32(user.encode()) does not",
-        )
     send(lab, topic, [{"key": key, "value": v.encode()} for key, (_, _, v) in zip(keys, VISITS, strict=True)])
     found = records(lab, topic)
     found[["shop", "user", "number"]] = found["value"].str.split("-", expand=True)
@@ -215,14 +218,10 @@ def check_hot_key(lab, key_for):
                 "one partition for each user of a shop",
                 "the bucket must be the same each time: compute it from the user, without chance and without a counter",
             )
-    for (shop, user, _), here in zip(VISITS, keys, strict=True):
-        key = call(cloudpickle.loads(elsewhere), shop, user)
+    for (shop, user, _), here, key in zip(VISITS, keys, there() or keys, strict=True):
         if key != here:
-            raise Incorrect(
-                f"the key of {user} in {shop} is {here!r} in one process, and {key!r} in another",
-                "the same key from every process",
-                "another process has not seen the same visits, and draws other numbers: compute it from the user alone",
-            )
+            seen = f"the key of {user} in {shop} is {here!r} in one process, and {key!r} in another"
+            raise Incorrect(seen, "the same key from every process", SAME_EVERYWHERE)
     shares = found[found["shop"] == "seoul"]["partition"].value_counts(normalize=True)
     if len(shares) < 3 or shares.max() > 0.75:
         raise Incorrect(
@@ -291,7 +290,7 @@ HOT_KEY = Exercise(
             def key_for(shop, user):
                 return f"{shop}-{seen.setdefault(user, len(seen)) % 8}".encode()
             """,
-            "another process has not seen the same visits",
+            "the key of u0 in seoul is b'seoul-0' in one process",
         ),
         "drawn-once": (
             """
@@ -300,7 +299,7 @@ HOT_KEY = Exercise(
             def key_for(shop, user):
                 return f"{shop}-{buckets.setdefault(user, random.randrange(8))}".encode()
             """,
-            "draws other numbers",
+            "what it draws by chance",
         ),
         "user-only": (
             """
@@ -332,14 +331,14 @@ HOT_KEY = Exercise(
             def key_for(shop, user):
                 return f"{shop}-{bucket(user)}".encode()
             """,
-            "Python's hash()",
+            "what a program remembers",
         ),
         "pythons-hash": (
             """
             def key_for(shop, user):
                 return f"{shop}-{hash(user) % 8}".encode()
             """,
-            "differs from process to process",
+            "hash() of a text",
         ),
         "text": (
             """
@@ -580,6 +579,8 @@ EVENTS = [
 
 def check_wallet(lab, send_all):
     topic = lab.topic("wallet", partitions=4)
+    again = lab.topic("wallet-again", partitions=4)
+    there = elsewhere(send_backwards, send_all, lab.client, again)
     with closing(KafkaProducer(**lab.client)) as producer:
         call(send_all, producer, topic, [dict(event) for event in EVENTS])
     found = records(lab, topic)
@@ -598,6 +599,12 @@ def check_wallet(lab, send_all):
                 "the key alone decides",
                 "leave partition= out",
             )
+    there()
+    here = found.set_index("value")["key"].to_dict()
+    for value, key in zip(*(records(lab, again)[column] for column in ("value", "key")), strict=True):
+        if key != here.get(value, key):
+            seen = f"the key of {value} is {here[value]!r} in one process, and {key!r} in another"
+            raise Incorrect(seen, "the same key from every process: who sends may be any of them", WALLET_EVERYWHERE)
     if found["partition"].nunique() == 1:
         keys = sorted(set(found["key"]))
         advice = "a key that is the same for all makes one long queue"
@@ -624,6 +631,14 @@ def check_wallet(lab, send_all):
                 "partitions are read independently: what must not overtake must share a partition",
             )
     return f"{len(found)} events in {found['partition'].nunique()} partitions, and no balance ever below 0"
+
+
+WALLET_EVERYWHERE = "the user's name is the same everywhere; hash() of it, or a number drawn or counted, is not"
+
+
+def send_backwards(send_all, client, topic):
+    with closing(KafkaProducer(**client)) as producer:
+        send_all(producer, topic, [dict(event) for event in reversed(EVENTS)])
 
 
 def value_of(event):
@@ -733,6 +748,26 @@ WALLET = Exercise(
                     producer.send(topic, key=f"wallet-{event['user']}".encode(), value=value.encode())
             """,
             "write the keys in another way",
+        ),
+        "pythons-hash": (
+            """
+            def send_all(producer, topic, events):
+                for event in events:
+                    value = f"{event['user']},{event['kind']},{event['amount']}"
+                    producer.send(topic, key=f"{hash(event['user']) % 1000}".encode(), value=value.encode())
+            """,
+            "hash() of it, or",
+        ),
+        "counted": (
+            """
+            numbers = {}
+            def send_all(producer, topic, events):
+                for event in events:
+                    value = f"{event['user']},{event['kind']},{event['amount']}"
+                    number = numbers.setdefault(event["user"], 3 + len(numbers))
+                    producer.send(topic, key=f"{number}".encode(), value=value.encode())
+            """,
+            "a number drawn or counted",
         ),
         "to-nowhere": (
             """
