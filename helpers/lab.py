@@ -17,6 +17,7 @@ from kafka.errors import (
     InvalidReplicationFactorError,
     InvalidTopicError,
     KafkaError,
+    PolicyViolationError,
     UnknownBrokerIdError,
 )
 
@@ -69,6 +70,8 @@ class Lab:
         """
         self.need_broker()
         topic = self.name(name)
+        if not isinstance(partitions, int) or partitions < 1:
+            raise LabError(f"partitions is {partitions!r}.", "", f"lab.topic({name!r}, partitions=3)")
         self._delete_topics([topic])
         settings = {key.replace("_", "."): str(value) for key, value in configs.items()}
         wanted = {"num_partitions": partitions, "replication_factor": replication, "configs": settings}
@@ -136,7 +139,12 @@ class Lab:
         if topic not in self.admin.list_topics():
             try:
                 self.admin.create_topics({topic: wanted}, wait_for_metadata=True)
-            except (InvalidConfigurationError, InvalidPartitionsError, InvalidTopicError) as error:
+            except (
+                InvalidConfigurationError,
+                InvalidPartitionsError,
+                InvalidTopicError,
+                PolicyViolationError,
+            ) as error:
                 why = re.search(r"error_message=(['\"])(.*?)\1", str(error))
                 right = 'lab.topic("orders", partitions=3, cleanup_policy="compact")'
                 raise LabError(f"{topic} cannot be created.", why[2] if why else str(error), right) from None

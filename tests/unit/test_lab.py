@@ -292,13 +292,19 @@ def test_a_topic_waits_for_a_broker_that_is_fenced_for_a_moment(lab, monkeypatch
     [
         ("orders", {"partions": 3}, "Unknown topic config name: partions"),
         ("orders", {"retention_ms": "soon"}, "Invalid value soon"),
-        ("orders", {"partitions": 0}, "non-positive"),
+        ("orders", {"partitions": 1_000_000}, "Excessively large"),
         ("new orders", {}, "contains one or more characters other than"),
     ],
 )
 def test_a_topic_that_kafka_refuses(lab, name, settings, why):
     with pytest.raises(LabError, match=rf"(?s)testing-{name} cannot be created.*why:  .*{why}"):
         lab.topic(name, **settings)
+
+
+@pytest.mark.parametrize("partitions", [0, -1, "3", 2.5, None])
+def test_what_is_no_number_of_partitions(lab, partitions):
+    with pytest.raises(LabError, match=rf"partitions is {partitions!r}(.|\n)*partitions=3"):
+        lab.topic("orders", partitions=partitions)
 
 
 def test_more_copies_than_brokers_are_refused_at_once(lab):

@@ -1,6 +1,7 @@
 """Exercises on consumers and offsets."""
 
 from contextlib import closing
+from numbers import Integral
 
 from kafka import TopicPartition
 
@@ -215,9 +216,9 @@ def check_replay(lab, rebuild):
         raise Incorrect(
             "rebuild returned an empty dict",
             "every user with a balance",
-            "this consumer begins at the end (auto_offset_reset): assign its partitions, then seek to the beginning",
+            "this consumer begins at the end (auto_offset_reset): assign, seek to the beginning, and give poll() time",
         )
-    if any(not isinstance(user, str) or not isinstance(balance, int | None) for user, balance in state.items()):
+    if any(not isinstance(user, str) or not isinstance(balance, Integral | None) for user, balance in state.items()):
         user, balance = next(iter(state.items()))
         raise Incorrect(f"an entry {user!r}: {balance!r}", "text and whole number", ".decode(), and int()")
     if missing := [user for user in expected if user not in state]:

@@ -286,6 +286,8 @@ def check_take_over(lab, team):
     records(lab, topic)
     told = told_by(team)
     look_for_crashes(told, "heartbeat_interval_ms (3000) must be less than session_timeout_ms")
+    if team.group != lab.name("guards"):
+        raise Incorrect(f"the group of team is {team.group}", lab.name("guards"), 'actors.start(..., group="guards")')
     killed = told[told["event"] == "killed"]
     if killed.empty:
         if settled_members(lab, lab.name("guards")):
@@ -299,7 +301,9 @@ def check_take_over(lab, team):
         if settled_members(lab, lab.name("guards")):
             check_watched(team)
         raise Incorrect(
-            f"{dead} was killed, and owned nothing", "a member that owned partitions", "wait before you kill"
+            f"{dead} was killed, and owned nothing",
+            "a member that owned partitions",
+            "wait before you kill; and subscribe to `topic`, which holds the full name",
         )
     others = told[(told["member"] != dead) & (told["event"] == "assigned") & (told["t"] < moment)]
     if not any(others["partitions"].str.len()):
@@ -307,6 +311,8 @@ def check_take_over(lab, team):
         raise Incorrect(f"when {dead} was killed, nobody else owned a partition", "two who share the four", advice)
     if not team.running():
         raise Incorrect(f"killed: {listed(killed['member'])}; nobody runs", "one who lives", "kill one of the two")
+    if dead in team.running():
+        raise Incorrect(f"{dead} was started again", "one who lives, and takes over", "kill one, and then only wait")
     wait_for_one(lab, "guards", team.began + moment + SOON)
     found = owners(lab, "guards")
     if len(found) != 1:
@@ -408,6 +414,11 @@ TAKE_OVER.wrong.update(
         ),
         "a-goodbye": (guards('team.stop("ben"); team.wait(assigned=4, deadline=20)'), "ben left, and said goodbye"),
         "nobody-dies": (guards("pass"), "nobody was killed"),
+        "back-again": (guards('team.kill("ben"); team.add("ben")'), "ben was started again"),
+        "another-group": (
+            guards("pass").replace('group="guards"', 'group="guard"'),
+            "the group of team is groups-guard",
+        ),
         "both-die": (guards("team.kill()"), "kill one of the two"),
         "too-early": (
             guards('team.kill("anna"); team.add("ben")', members=["anna"], begun="assigned=4"),

@@ -201,8 +201,8 @@ SOONER = Exercise(
     topic="sooner",
     text="""
         **Sooner.** `topic` has four partitions. Start `ann` and `ben` as the group `"sooner"`, with
-        `client_id=me.name`, so that when `ben` is killed, `ann` owns all four partitions within four seconds:
-        `team = actors.start(...)`. The check kills `ben` with kill -9.
+        `KafkaConsumer(client_id=me.name, ...)`, so that when `ben` is killed, `ann` owns all four partitions within
+        four seconds: `team = actors.start(...)`. The check kills `ben` with kill -9.
     """,
     answers=["team"],
     start="""
@@ -259,6 +259,9 @@ def check_steady(lab, team):
     team.stop("ben")
     moved = becomes(lambda: group_now(lab, group)[:2] != ("Stable", {"ann": 2, "ben": 2}), AWAY)
     team.add("ben")
+    if moved is None and "ben" not in {name for name, _ in static}:
+        advice = "KafkaConsumer(group_instance_id=me.name, ...)"
+        raise Incorrect("ben has no group_instance_id", "a static member, known by it when he is back", advice)
     await_members(lab, group, team, {"ben"})
 
     def other_id():
@@ -295,7 +298,7 @@ STEADY = Exercise(
     topic="steady",
     text="""
         **Steady.** `topic` has four partitions. Start `ann` and `ben` as the group `"steady"`, with
-        `client_id=me.name`, so that a restart of `ben` moves no partition and causes no rebalance:
+        `KafkaConsumer(client_id=me.name, ...)`, so that a restart of `ben` moves no partition and causes no rebalance:
         `team = actors.start(...)`. The check stops `ben`, starts him again after 1.5 seconds, and watches the
         coordinator meanwhile.
     """,
@@ -317,6 +320,12 @@ STEADY = Exercise(
         "one-id": (
             team_of("steady", 'group_instance_id="till", heartbeat_interval_ms=300, '),
             "cannot have one group_instance_id",
+        ),
+        "silent": (
+            team_of("steady", "heartbeat_interval_ms=300, session_timeout_ms=6000, ").replace(
+                "pass\n", "pass\n        __import__('os')._exit(0)\n"
+            ),
+            "ben has no group_instance_id",
         ),
         "another-id": (
             team_of(

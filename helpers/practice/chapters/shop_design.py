@@ -300,6 +300,7 @@ LOOKS = [
     (["balance 10 0", "balance 10 5", "balance 10 5"], [], "at the first look it had nothing to read"),
     (["", "new 0 5", "new 0 5"], [], "it is not in the first look: a new group has to be looked at as often as others"),
     (["balance 10 5", "", "balance 10 5"], [], "it is missing in the second look: who is away cannot be judged"),
+    (["refund 10 5", "refund 12 3", "refund 10 5"], [], "its offset moved, and was moved back: it was not stuck"),
     (["cart 10 5", "cart 10 5", "cart 10 5", "cart 12 3"], [], "there are four looks, and the last counts too"),
     (["cart 8 5", "cart 10 5", "cart 10 5", "cart 10 5"], [], "there are four looks, and the first counts too"),
     (["b 1 1, a 2 2", "b 1 1, a 2 2", "b 1 1, a 2 2"], ["a", "b"], "both read nothing"),
@@ -364,6 +365,7 @@ STUCK = Exercise(
         "no-move": (stuck_if(STILL), "nothing to do is not stuck"),
         "growing-only": (stuck_if("places[0][1] < places[-1][1] and " + STILL), "its lag stays"),
         "first-two": (stuck_if(f"{LAG} and places[0][0] == places[1][0]"), "it stood still once, and went on"),
+        "first-and-last": (stuck_if(f"{LAG} and places[0][0] == places[-1][0]"), "and was moved back"),
         "last-two": (stuck_if(f"{LAG} and places[-2][0] == places[-1][0]"), "moved before the second look"),
         "three-looks": (
             stuck_if(f"{LAG} and {STILL}").replace("looks):\n", "looks):\n            looks = looks[:3]\n"),

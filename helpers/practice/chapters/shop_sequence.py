@@ -26,6 +26,9 @@ def check_money_back(lab, mine):
     ledger = mine.sql("balance", "SELECT orders, kind, amount FROM ledger WHERE orders IS NOT NULL ORDER BY id")
     taken = {row["orders"]: row["amount"] for row in ledger if row["kind"] == "deduct" and row["amount"]}
     back = {row["orders"]: row["amount"] for row in ledger if row["kind"] == "refund" and row["amount"]}
+    if done := sorted(order for order in back if orders[order]["status"] != "CANCELLED"):
+        advice = "the shop gives back what it has to cancel: nothing by hand. Begin with a new shop"
+        raise Incorrect(f"refunded, and {orders[done[0]]['status']}: {listed(done)}", "a cancelled order", advice)
     if back:
         order = min(back)
         return f"{order}: {taken[order]:,} and {back[order]:+,} in the ledger, {orders[order]['status']}"
@@ -54,6 +57,12 @@ SHOP = """
 DECLINE = 'mine.behave("provider", {"do": "decline", "times": 1})'
 FAIL = 'mine.behave("provider", {"do": "fail"})'
 SETTLE = "mine.settle(30)"
+REFUND = """mine.settle(30)
+    import sqlite3
+    from contextlib import closing
+    with closing(sqlite3.connect(mine.settings.database("balance"))) as db, db:
+        took = "SELECT user, 'refund', -amount, orders, 'x-1' FROM ledger WHERE kind = 'deduct'"
+        db.execute(f"INSERT INTO ledger (user, kind, amount, orders, ce_id) {took}")"""
 GIVEN_UP = """from helpers.lab import wait_until
     wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "the end of patience")"""
 NO_ORDER = "from helpers import shop\nmine = shop.start(lab)"
@@ -86,6 +95,7 @@ MONEY_BACK = Exercise(
     wrong={
         "too-poor": (one_order(amount=100), "charge more than the price"),
         "completed": (one_order(), "the step after the deduction has to say no"),
+        "by-hand": (one_order(after=REFUND), "nothing by hand"),
         "unknown": (one_order(", patience=1", FAIL, after=GIVEN_UP), "the provider has to say no, and not to fail"),
         "sold-out": (one_order(', products={"p-2": (2000, 0)}'), "a step after it has to fail"),
         "no-order": (NO_ORDER, "a shop without an order"),
@@ -97,6 +107,10 @@ MONEY_BACK = Exercise(
 
 def check_written_twice(lab, mine):
     needs_shop(mine)
+    if not mine.settings.inbox:
+        raise Incorrect(
+            "a shop without an inbox", "one with its guards", "shop.start(lab, crash=...), without inbox=False"
+        )
     sold = lab.name("shop.product.sold")  # not from a relay: what was aborted stands there a second time
     twice = [one for name in shop_topics(lab) if name != sold for one in more_than_once(lab, name)]
     if not twice:
@@ -187,6 +201,7 @@ WRITTEN_TWICE = Exercise(
     reference=one_order(ACKNOWLEDGED, after=AGAIN),
     wrong={
         "no-order": (NO_ORDER, "a shop without an order"),
+        "no-inbox": (one_order(", inbox=False"), "without inbox=False"),
         "no-crash": (one_order(), "nobody was killed"),
         "asked-twice": (UNANSWERED, "then the customer asks again"),
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
@@ -321,6 +336,7 @@ LEDGERS = [
     ([("ann", "order-1"), ("ann", "order-2")], [], "all in order"),
     ([("ann", "order-2"), ("ann", "order-1")], ["ann"], "order-1 came after order-2"),
     ([("ann", "order-9"), ("ann", "order-10")], [], "9 comes before 10: compare numbers, not texts"),
+    ([("ann", "order-99"), ("ann", "order-100")], [], "99 comes before 100: all digits count"),
     ([("ann", "order-5"), ("ben", "order-2"), ("ann", "order-6")], [], "different users may overtake each other"),
     ([("ann", "order-1"), ("ann", "order-4")], [], "a gap is no break: other users have order-2 and order-3"),
     ([("ann", f"order-{n}") for n in (1, 3, 2, 4)], ["ann"], "order-2 came after order-3, in the middle"),
@@ -391,6 +407,7 @@ OVERTAKEN = Exercise(
         "twice-is-fine": (checker(broken="<"), "the same command twice"),
         "a-set": (checker(end="return users"), "the users are right: a sorted list"),
         "gaps": (checker(broken="!= 1 +"), "a gap is no break"),
+        "two-digits": (checker("int(ce_id[6:8])"), "all digits count"),
         "ends-only": (ENDS_ONLY, "in the middle"),
         "once-each-break": (checker().replace("set()", "[]").replace(".add(", ".append("), "each user once"),
     },
