@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from helpers.broker import stop
-from helpers.lab import wait_until
+from helpers.lab import open_lab, wait_until
 
 
 @pytest.fixture
@@ -53,3 +53,16 @@ def small_disk(tmp_path):
         pytest.skip("mounting a small file system needs root")
     yield folder
     subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def lab_for(module_home):
+    """lab_for(exercise) is the one lab, with the names of the exercise's chapter."""
+    lab = open_lab("hello")
+
+    def named(exercise):
+        lab.prefix = exercise.chapter + "-"
+        return lab
+
+    yield named
+    lab.close()

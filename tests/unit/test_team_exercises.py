@@ -1,0 +1,101 @@
+"""The exercises whose answers start processes, in a module of their own: they run beside the others."""
+
+import pytest
+
+from helpers.practice import session
+from helpers.practice.chapters import groups, shop_design, shop_sequence
+from helpers.practice.exercise import unindented
+from helpers.shop.settings import Settings
+from tests.unit.exercises import OF_TEAMS, failures, outcome, run
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # producers that learners do not close
+@pytest.mark.parametrize("exercise", OF_TEAMS, ids=lambda exercise: exercise.id)
+def test_each_answer_has_its_outcome(exercise, lab_for):
+    assert list(failures(exercise, lab_for(exercise))) == []
+
+
+def test_an_answer_may_be_mended_without_a_fresh_task(lab_for):
+    [exercise] = [exercise for exercise in OF_TEAMS if exercise.id == "hand-over"]
+    lab, kinds = lab_for(exercise), []
+    namespace = {"lab": lab}
+    exercise.prepare(lab)
+    for source in (exercise.wrong["everything"][0], exercise.reference):
+        run(exercise.first_line + unindented(source), namespace)
+        kinds.append(session.examine(exercise, lab, [namespace["team"]]).kind)
+    assert kinds == ["incorrect", "correct"]
+
+
+def test_a_command_that_is_written_twice_counts_as_well(lab_for):
+    exercise = shop_sequence.WRITTEN_TWICE
+    crash = ', crash={"service": "order", "point": "after_ack", "type": "payment.pay"}'
+    source = shop_sequence.one_order(crash, after='mine.restart("order")\n    mine.settle(30)')
+    found = outcome(exercise, lab_for(exercise), source)
+    assert (found.kind, "in shop.payment.command" in found.text(exercise.id)) == ("correct", True), found.text("")
+
+
+ALONE, ALL_DONE = 'members=["anna"]', "team.wait(handled=10"
+MOVES = {
+    "kill -9, and a new member": (ALL_DONE, 'team.wait(killed=1, deadline=20); team.add("ben"); team.wait(handled=9'),
+    "two from the beginning": (ALONE, 'members=["anna", "ben"]'),
+    "one joins": (ALL_DONE, 'team.wait(committed=2, deadline=20); team.add("ben"); team.wait(handled=10'),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_groups_keep_order_survives_that_partitions_move(move, lab_for):
+    lab = lab_for(groups.KEEP_ORDER)
+    die = "; consumer.commit(); import os; os.kill(os.getpid(), 9)" if "kill" in move else ""
+    source = groups.cashier(groups.PARK + die, groups.KEEP)
+    assert MOVES[move][0] in source
+    found = outcome(groups.KEEP_ORDER, lab, source.replace(*MOVES[move]))
+    assert found.kind == "correct", found.text("keep-order")
+
+
+NAMED = "client_id=me.name, "
+
+
+@pytest.mark.parametrize("name", [NAMED, ""], ids=["named", "unnamed"])
+def test_groups_take_over_may_be_checked_at_once(name, lab_for):
+    source = groups.guards('team.kill("ben")').replace(NAMED, name)
+    found = outcome(groups.TAKE_OVER, lab_for(groups.TAKE_OVER), source)
+    assert found.kind == "correct", found.text("take-over")
+
+
+def test_groups_one_idle_may_be_checked_at_once(lab_for):
+    lab = lab_for(groups.ONE_IDLE)
+    source = groups.ONE_IDLE.reference.replace("team.wait(assigned=3, joined=4, deadline=20)", "")
+    for settings in (source, source.replace(NAMED, ""), source.replace(groups.FAST, '"auto_offset_reset": "earliest"')):
+        found = outcome(groups.ONE_IDLE, lab, settings)
+        assert found.kind == "correct", found.text("one-idle")
+
+
+def test_groups_a_group_without_the_chapters_name_is_seen(lab_for):
+    lab = lab_for(groups.ONE_IDLE)
+    found = outcome(
+        groups.ONE_IDLE, lab, groups.ONE_IDLE.reference.replace("me.group", '"desk"').replace("team.wait", "#")
+    )
+    assert (found.kind, "group_id=me.group" in found.text("one-idle")) == ("incorrect", True), found.text("one-idle")
+
+
+def test_a_dlq_may_be_purged_after_the_replay(lab_for):
+    exercise = shop_design.REPLAY_DLQ
+    purge = """
+        from kafka import TopicPartition
+        lab.admin.delete_records({TopicPartition(topic, number): -1 for number in range(6)})
+    """
+    found = outcome(exercise, lab_for(exercise), unindented(exercise.reference) + "\n" + unindented(purge))
+    assert found.kind == "correct", found.text("replay-dlq")
+
+
+def test_a_relay_that_nobody_has_killed_is_told_from_one_that_left_no_mark(tmp_path):
+    settings = Settings(tmp_path, "", crash={"service": "stock", "point": "after_ack", "type": "stock.reserve"})
+    assert "nobody has been killed yet" in shop_sequence.advice_on_writing(settings)
+    (tmp_path / "crashed-0").touch()
+    assert "has left no mark" in shop_sequence.advice_on_writing(settings)
+
+
+def test_groups_a_plain_number_for_a_time_is_answered(lab_for):
+    exercise = groups.BACK_IN_TIME
+    source = exercise.reference.replace("OffsetTimestamp(", "(")
+    assert "use OffsetTimestamp" in outcome(exercise, lab_for(exercise), source).text("back-in-time")
