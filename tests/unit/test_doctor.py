@@ -68,8 +68,10 @@ def failed(check, *words):
 
 
 def passed(check, *words):
-    """The Row of one check, which must be OK and say these words."""
-    row = examine(check)
+    """The Row of one check, which must be OK and say these words: also where a busy machine's broker answers late."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(doctor_kafka, "ANSWER_SECONDS", 5 * doctor_kafka.ANSWER_SECONDS)
+        row = examine(check)
     assert row.ok, row
     for word in words:
         assert word in row.seen
