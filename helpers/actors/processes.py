@@ -21,10 +21,8 @@ DEADLINE = 20  # seconds, for a condition: a client's heartbeat is every 3 s, an
 ENDING = 4  # seconds, for a member that was asked to end
 MOST_SHOWN = 20  # lines that members printed, each time
 ASTRAY = "group_id=me.group in KafkaConsumer: a consumer of this team has another group, or none"
-LONGER = (
-    "if a cell ran twice: run again from the cell that started them on; "
-    "output(name) has what a member printed; wait(..., deadline=60) waits longer"
-)
+TWICE = "if a cell ran twice: run again from the cell that started them on"
+LONGER = f"{TWICE}; output(name) has what a member printed; wait(..., deadline=60) waits longer"
 ALL_GONE = "output(name) shows what a member has printed or raised: mend it, and run the cell again"
 UNLOGGED = (
     "read with `for record in me.records(consumer)`: a loop of your own logs nothing, "
@@ -253,10 +251,7 @@ class Actors:
             if name not in [process.name for process in there]:
                 self._check_not_interrupted()
                 if name in known:
-                    again = (
-                        f"add({name!r}) starts it; if a cell ran twice: run again from the cell that started them on"
-                    )
-                    raise LabError(f"{name} does not run.", known[name].state(), again)
+                    raise LabError(f"{name} does not run.", known[name].state(), f"add({name!r}) starts it; {TWICE}")
                 there = f"there are {', '.join(known) or 'none'}"
                 raise LabError(f"{name} does not run.", there, f"take one of these, or first: team.add({name!r})")
         return [process for process in there if not names or process.name in names]

@@ -22,8 +22,11 @@ def header(record, name, otherwise):
 
 def attempt_mark(record):
     """What the inbox knows the attempt by: "" for the first one, then #1, #2, ..."""
-    attempt = header(record, "attempt", "0")
-    return "" if attempt == "0" else f"#{attempt}"
+    return _mark(int(header(record, "attempt", "0")))
+
+
+def _mark(attempt):
+    return f"#{attempt}" if attempt else ""
 
 
 def later(db, settings, group, one):
@@ -39,7 +42,7 @@ def later(db, settings, group, one):
     more = origin(settings, group, one.record, one.failed) | {"attempt": attempt, "due": time.time() + delay}
     store.add_copy_to_outbox(db, one.event, topic, more)
     if last:
-        store.forget(db, group, [one.event.get_id() + mark for mark in ("", *(f"#{n}" for n in range(1, attempt)))])
+        store.forget(db, group, [one.event.get_id() + _mark(number) for number in range(attempt)])
     return last
 
 

@@ -657,6 +657,16 @@ def overdrawn(found, order):
     return ""
 
 
+def keyed(key):
+    """The source of a send_all with this expression as the key."""
+    return f"""
+        def send_all(producer, topic, events):
+            for event in events:
+                value = f"{{event['user']}},{{event['kind']}},{{event['amount']}}"
+                producer.send(topic, key={key}, value=value.encode())
+    """
+
+
 WALLET = Exercise(
     id="wallet",
     chapter="partitions",
@@ -686,24 +696,8 @@ WALLET = Exercise(
             producer.flush()
     """,
     wrong={
-        "by-kind": (
-            """
-            def send_all(producer, topic, events):
-                for event in events:
-                    value = f"{event['user']},{event['kind']},{event['amount']}"
-                    producer.send(topic, key=event["kind"].encode(), value=value.encode())
-            """,
-            "ada's balance falls to -8",
-        ),
-        "by-order": (
-            """
-            def send_all(producer, topic, events):
-                for event in events:
-                    value = f"{event['user']},{event['kind']},{event['amount']}"
-                    producer.send(topic, key=event["order"].encode(), value=value.encode())
-            """,
-            "what must not overtake must share a partition",
-        ),
+        "by-kind": (keyed('event["kind"].encode()'), "ada's balance falls to -8"),
+        "by-order": (keyed('event["order"].encode()'), "what must not overtake must share a partition"),
         "no-key": (
             """
             def send_all(producer, topic, events):
@@ -731,33 +725,9 @@ WALLET = Exercise(
             """,
             "partition 1 lie in another order than they happened",
         ),
-        "one-queue": (
-            """
-            def send_all(producer, topic, events):
-                for event in events:
-                    value = f"{event['user']},{event['kind']},{event['amount']}"
-                    producer.send(topic, key=b"wallet", value=value.encode())
-            """,
-            "makes one long queue",
-        ),
-        "keys-that-collide": (
-            """
-            def send_all(producer, topic, events):
-                for event in events:
-                    value = f"{event['user']},{event['kind']},{event['amount']}"
-                    producer.send(topic, key=f"wallet-{event['user']}".encode(), value=value.encode())
-            """,
-            "write the keys in another way",
-        ),
-        "pythons-hash": (
-            """
-            def send_all(producer, topic, events):
-                for event in events:
-                    value = f"{event['user']},{event['kind']},{event['amount']}"
-                    producer.send(topic, key=f"{hash(event['user']) % 1000}".encode(), value=value.encode())
-            """,
-            "hash() of it, or",
-        ),
+        "one-queue": (keyed('b"wallet"'), "makes one long queue"),
+        "keys-that-collide": (keyed("f\"wallet-{event['user']}\".encode()"), "write the keys in another way"),
+        "pythons-hash": (keyed("f\"{hash(event['user']) % 1000}\".encode()"), "hash() of it, or"),
         "counted": (
             """
             numbers = {}

@@ -276,24 +276,18 @@ class Watched(Partitioner):
         return 0
 
 
-def send_backwards(VipFirst, client, topic, keys):
-    """Sends a record for each key, the last one first; what is no partition of the topic is not sent."""
-    watched = Watched(VipFirst())
-    with closing(KafkaProducer(partitioner=watched, **client)) as producer:
-        for number, key in enumerate(reversed(keys)):
-            producer.send(topic, b"o" * number, key.encode())
-    return True
+def send_with(VipFirst, client, topic, keys):
+    """Sends a record for each key with a new partitioner of the learner's.
 
-
-def send_with(VipFirst, lab, topic, keys):
-    """Sends a record for each key, with a new partitioner of the learner's, and returns what it was seen to do."""
+    Returns (key, number) for each number that was no partition of the topic: such a record goes to partition 0.
+    """
     watched = Watched(call(VipFirst))
-    with closing(KafkaProducer(partitioner=watched, **lab.client)) as producer:
+    with closing(KafkaProducer(partitioner=watched, **client)) as producer:
         sent = [call(producer.send, topic, b"o" * number, key.encode()) for number, key in enumerate(keys)]
         producer.flush()
         for one in sent:
             call(one.get, 10)
-    return watched
+    return watched.missing
 
 
 def check_own_partitioner(lab, VipFirst):
@@ -301,8 +295,8 @@ def check_own_partitioner(lab, VipFirst):
         raise Incorrect(f"VipFirst is {VipFirst!r}"[:80], "the class itself", "without brackets: the check makes one")
     topic = lab.topic("vips", partitions=4)
     keys = VIPS + OTHERS
-    there = elsewhere(send_backwards, VipFirst, lab.client, topic, keys)
-    if missing := send_with(VipFirst, lab, topic, keys).missing:
+    there = elsewhere(send_with, VipFirst, lab.client, topic, keys[::-1])
+    if missing := send_with(VipFirst, lab.client, topic, keys):
         key, number = missing[0]
         advice = "a remainder of n lies between 0 and n - 1; add nothing that leads beyond the last partition"
         if not isinstance(number, Integral):
@@ -342,7 +336,7 @@ def check_own_partitioner(lab, VipFirst):
             "compute it from the key alone, as murmur2 does: no counter, chance, memory or value; and hash() differs "
             "from process to process",
         )
-    if missing := send_with(VipFirst, lab, lab.topic("vips-of-three", partitions=3), keys).missing:
+    if missing := send_with(VipFirst, lab.client, lab.topic("vips-of-three", partitions=3), keys):
         key, number = missing[0]
         advice = "ask cluster.partitions_for_topic(topic) how many there are"
         raise Incorrect(f"in a topic of three partitions, it returned {number} for {key}", "0, 1 or 2", advice)
