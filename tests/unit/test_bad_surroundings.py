@@ -91,6 +91,14 @@ def test_a_mend_works_without_an_activated_environment(folder, home, monkeypatch
     assert done.stdout.endswith(course("start") + "\n")
 
 
+@pytest.mark.parametrize("line", [["helpers.broker", "status"], ["helpers.shop", "run"]])
+def test_a_python_without_the_packages_says_so(line):
+    done = subprocess.run([sys.executable, "-S", "-m", *line], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("This Python does not have the course's packages.\n")
+    assert "mend: make setup" in done.stderr
+
+
 def test_no_network_at_first_set_up(cache):
     began = time.monotonic()
     done = command("helpers.broker", "prefetch", **NO_NETWORK)
