@@ -1,5 +1,6 @@
 """What checkers ask of the broker, and what exercises put into it beforehand."""
 
+from collections.abc import Iterable
 from contextlib import closing
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -10,12 +11,14 @@ from .. import observe
 from ..observe.ask import ask
 from .exercise import Incorrect, NotAttempted
 
+UNSENT = "if you have sent some: flush() or close() waits until they have arrived"
 
-def records(lab, topic):
+
+def records(lab, topic, committed_only=False):
     """What observe.records returns; raises NotAttempted while the topic does not exist."""
     if topic not in ask(lab, lambda admin: admin.list_topics()):
         raise NotAttempted(f"there is no topic {topic}: run the cell with practice.task first")
-    return observe.records(lab, topic)
+    return observe.records(lab, topic, committed_only)
 
 
 def ends(lab, topic):
@@ -103,7 +106,9 @@ class ReadToEnd(KafkaConsumer):
 
     def __next__(self):
         places = self.assignment()
-        if places and all(self.position(place) >= self.ends.get(place, 0) for place in places):
+        if not places:
+            raise RuntimeError("this consumer has no partitions yet: assign() gives it some")
+        if all(self.position(place) >= self.ends.get(place, 0) for place in places):
             raise StopIteration
         record = super().__next__()
         self.handed_out += 1
@@ -132,6 +137,13 @@ def ran_again(expected, found):
     return len(found) > len(expected) and set(found) == set(expected)
 
 
-def is_other_form(found, right):
-    """Whether found has the texts of right, a sorted list, but is not that list: a set, a tuple, or unsorted."""
-    return found != right and isinstance(found, list | tuple | set) and sorted(map(str, found)) == right
+def check_sorted_list(found, right, asked, why):
+    """Raises Incorrect unless found, the answer to what was asked, is right: a sorted list of texts."""
+    if isinstance(found, list) and found == right:
+        return
+    advice = why
+    if found is None:
+        advice = "is there a return?"
+    elif isinstance(found, Iterable) and sorted(map(str, found)) == right:  # a set, a Series, or not sorted
+        advice = "the names are right: a sorted list of them"
+    raise Incorrect(f"{asked} is {found!r}", f"{right}", advice)

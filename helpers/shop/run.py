@@ -133,7 +133,7 @@ def _check_crash(wanted):
             why = f"the {what} is one of {', '.join(names)}"
             raise LabError(f"crash: there is no {what} {wanted.get(what)!r}.", why, "shop.start(lab, crash=...)")
     if not _can_happen(wanted["service"], wanted["point"], wanted.get("type")):
-        why = "this service never comes to this point, or neither reads nor writes an event of this type"
+        why = "this service never comes to this point with such an event; after_ack is of what its relay has written"
         raise LabError(f"crash: {wanted} cannot happen.", why, "see helpers/shop/faults.py, and topics.table()")
 
 
@@ -143,7 +143,9 @@ def _can_happen(service, point, type):
         return service == "order" and not type  # there is no event yet
     if point == "after_ack" and service == "sales-rank":
         return False
-    return not type or _reads(service, type) or _writes(service, type)
+    if not type or _writes(service, type):
+        return True
+    return _reads(service, type) and (point != "after_ack" or service in topics.RETRYING)  # the relay writes copies
 
 
 def _reads(service, type):
@@ -362,7 +364,7 @@ class Run:
                 f"not running: {gone or 'nobody'}; the crash of this shop, once in its life: {crash}",
                 "restart who is not running"
                 if gone
-                else "run.order(...), if the crash waits for it"
+                else "run.order(...), if the crash waits for one; or it waits for what this order does not bring"
                 if to_come
                 else "run again from the cell with shop.start(...) on",
             ) from None

@@ -185,7 +185,8 @@ class Story:
     def delivery(self, service, where, t, seen, refused):
         """How a delivery is drawn: the first one, one that came again, or one that the inbox refused."""
         later = [r for r in refused if r[0] == service and r[2:] == where and r[1] >= t]
-        nexts = [s["t"] for s in self.lines if s["step"] == "received" and s["t"] > t and self.where(s) == where]
+        mine = [s for s in self.lines if (s["service"], s["step"]) == (service, "received") and self.where(s) == where]
+        nexts = [s["t"] for s in mine if s["t"] > t]
         if later and min(r[1] for r in later) < min(nexts, default=math.inf):
             return "refused"
         return "redeliver" if where in seen else "deliver"

@@ -76,6 +76,7 @@ def test_a_topic_has_the_settings_asked_for(lab):
 def test_opening_again_empties_this_chapter_and_no_other(lab):
     mine, group = lab.topic("orders"), lab.group("billing")
     consumer = KafkaConsumer(mine, group_id=group, auto_offset_reset="earliest", **lab.client)
+    consumer.partitions_for_topic(mine)  # a leader that does not know them yet assigns nobody anything
     wait_until(lambda: consumer.poll(100) == {} and consumer.assignment(), "the assignment")
     other = open_lab("elsewhere").topic("orders")
     again = open_lab("testing")  # the consumer is still a member: a killed kernel leaves such ghosts

@@ -4,6 +4,7 @@ import json
 import signal
 import threading
 import time
+from contextlib import closing
 
 import numpy as np
 import psutil
@@ -13,6 +14,7 @@ from kafka import KafkaProducer
 from helpers import broker, practice
 from helpers.lab import LabError, open_lab
 from helpers.practice import chapters, learner, predictions, results, session
+from helpers.practice.broker_state import ReadToEnd
 from helpers.practice.exercise import Correct, Incorrect, NotAttempted, NotReady
 from tests.unit import SOON
 
@@ -380,3 +382,11 @@ def test_another_process_has_other_hashes_and_remembers_nothing():
 @pytest.mark.parametrize("function", [lambda: 1 / 0, threading.Lock().acquire])
 def test_what_cannot_be_called_in_another_process_is_none(function):
     assert learner.elsewhere(function)() is None
+
+
+def test_a_loop_over_a_consumer_without_partitions_says_so(lab):
+    with (
+        closing(ReadToEnd(lab, lab.topic("orders"), consumer_timeout_ms=1000)) as consumer,
+        pytest.raises(RuntimeError, match="assign\\(\\)"),
+    ):
+        next(consumer)

@@ -29,6 +29,7 @@ from helpers.shop import (
 )
 from helpers.shop import balance as balances
 from helpers.shop.log_checks import aborted_reads, backward_polls, duplicates, lost_writes, sends
+from helpers.shop.story import Story
 
 ORDER = {"orderId": "o-1", "userId": "ann"}
 
@@ -277,6 +278,17 @@ def test_a_duplicate_that_nobody_sent_is_found():
 def test_an_aborted_read_is_found():
     assert said(aborted_reads, step("received", "a-1", 5)) == []
     assert said(aborted_reads, step("received", "x-1", 8)) == ["a received t[0]@8 (x-1), which is not there"]
+
+
+def test_a_refusal_is_told_from_what_another_group_receives():
+    told, place = object.__new__(Story), ("t", 0, 7)
+    told.lines = [step("received", "a-1", 7), step("received", "a-1", 7, service="b", t=1.5)]
+    refused = {("a", 2.0, *place), ("b", 2.5, *place)}
+    assert told.delivery("a", place, 1.0, set(), refused) == "refused"
+    assert told.delivery("b", place, 1.5, set(), refused) == "refused"
+    assert told.delivery("c", place, 1.0, set(), refused) == "deliver"
+    told.lines.append(step("received", "a-1", 7, t=1.8))
+    assert told.delivery("a", place, 1.0, set(), refused) == "deliver"
 
 
 def test_reading_backwards_is_found_unless_the_partition_was_assigned_anew():

@@ -113,6 +113,8 @@ def test_what_no_retry_mends_goes_to_the_dlq_and_is_accounted(lab):
         assert there == ["o-0001", "o-0002", "o-0003"][service not in ("payment", "provider") :], table
     assert run.statuses() == {"COMPLETED": 2, "NEEDS_OPERATOR": 1}
     assert broken(run) == ["L2"]  # what the operator sends is in no step log
+    for order in ("o-0001", "o-0002", "o-0003"):
+        assert shop.cross_check(run, order, shop.story(run, order)) == []
 
 
 def replay_dead_letters(lab):

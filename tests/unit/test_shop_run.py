@@ -472,6 +472,8 @@ def test_a_shop_without_orders_or_users_is_refused(home, capsys, number):
         ({"type": "payment.payed"}, "payment.paid"),
         ({"typ": "balance.deduct"}, "crash: there is no 'typ'"),
         ({"service": "stock"}, "cannot happen"),
+        ({"point": "after_ack"}, "after_ack is of what its relay has written"),
+        ({"service": "order", "point": "after_ack", "type": "stock.reserved"}, "cannot happen"),
         ({"point": "before_answer", "type": None}, "cannot happen"),
         ({"service": "order", "point": "before_answer", "type": "order.placed"}, "cannot happen"),
         ({"service": "sales-rank", "point": "after_ack", "type": None}, "cannot happen"),

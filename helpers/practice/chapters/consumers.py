@@ -192,6 +192,7 @@ COMMIT_THREE = Exercise(
 # ---- replay --------------------------------------------------------------------------------------------------------
 
 BALANCES = [("ada", 10), ("ben", 20), ("ada", 15), ("cho", 5), ("ben", None), ("dan", 7), ("cho", 9), ("ada", 12)]
+BALANCES += [("fay", 4), ("fay", None), ("gus", 3), ("fay", 8), ("gus", 0)]  # fay comes back, and gus has nothing
 
 
 def make_balances(lab):
@@ -222,7 +223,9 @@ def check_replay(lab, rebuild):
         user, balance = next(iter(state.items()))
         raise Incorrect(f"an entry {user!r}: {balance!r}", "text and whole number", ".decode(), and int()")
     if missing := [user for user in expected if user not in state]:
-        raise Incorrect(f"no {missing[0]} in the dict", "every user with a balance", MORE)
+        why = {"fay": "who left may come back: the last record of a key counts", "gus": "0 is a balance, None is none"}
+        advice = MORE if set(missing) - set(why) else why[missing[0]]
+        raise Incorrect(f"no {missing[0]} in the dict", "every user with a balance", advice)
     if gone := [user for user in state if user not in expected]:
         raise Incorrect(
             f"{gone[0]} has the balance {state[gone[0]]}",
@@ -306,10 +309,39 @@ REPLAY = Exercise(
                 state = {}
                 for record in consumer:
                     user = record.key.decode()
-                    state[user] = state.get(user, 0) + int(record.value) if record.value else 0
-                return {user: balance for user, balance in state.items() if balance}
+                    if record.value is None:
+                        state.pop(user)
+                    else:
+                        state[user] = state.get(user, 0) + int(record.value)
+                return state
             """,
             "a later one replaces the earlier",
+        ),
+        "gone-for-good": (
+            """
+            from kafka import TopicPartition
+            def rebuild(consumer, topic):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                state, gone = {}, set()
+                for record in consumer:
+                    user = record.key.decode()
+                    gone |= set() if record.value else {user}
+                    state[user] = record.value and int(record.value)
+                return {user: balance for user, balance in state.items() if user not in gone}
+            """,
+            "who left may come back",
+        ),
+        "zero-is-nothing": (
+            """
+            from kafka import TopicPartition
+            def rebuild(consumer, topic):
+                consumer.assign([TopicPartition(topic, 0), TopicPartition(topic, 1)])
+                consumer.seek_to_beginning()
+                state = {record.key.decode(): int(record.value or 0) for record in consumer}
+                return {user: balance for user, balance in state.items() if balance}
+            """,
+            "0 is a balance",
         ),
         "one-partition": (
             """
@@ -318,7 +350,7 @@ REPLAY = Exercise(
                 consumer.assign([TopicPartition(topic, 1)])
                 consumer.seek_to_beginning()
                 state = {record.key.decode(): record.value for record in consumer}
-                return {user: int(balance) for user, balance in state.items() if balance}
+                return {user: int(balance) for user, balance in state.items() if balance is not None}
             """,
             "read both partitions",
         ),
@@ -562,10 +594,8 @@ def check_lag_zero(lab, handled):
         left = "a consumer is still a member, perhaps of a cell that was interrupted. " + again
         joined = ask(lab, lambda admin: admin.describe_groups([lab.name("clerks")])[lab.name("clerks")]["members"])
         raise NotAttempted(seen, without_prefix(lab, topic, "clerks") or (left if joined else ""))
-    if other := next((one for one in handled if not isinstance(one, str | bytes)), None):
-        raise Incorrect(
-            f"handled holds a {type(other).__name__}", "the values as text", f"record.value.decode(). {again}"
-        )
+    if others := [type(one).__name__ for one in handled if not isinstance(one, str | bytes)]:
+        raise Incorrect(f"handled holds a {others[0]}", "the values as text", f"record.value.decode(). {again}")
     handled = [value.decode() if isinstance(value, bytes) else value for value in handled]
     if lag == len(end) and all(end[number] - now.get(number, 0) == 1 for number in end):
         raise Incorrect(
@@ -575,12 +605,14 @@ def check_lag_zero(lab, handled):
         )
     if lag:
         again = without_prefix(lab, topic, "clerks") or again
-        raise Incorrect(
-            f"{len(handled)} records handled, and a lag of {lag}",
-            "a lag of 0 in both partitions",
+        advice = (
             "what is handled must be committed too: by commit(), or by close() where enable_auto_commit is left on. "
-            f"A loop that ends early leaves some. {again}",
+            "A loop that ends early leaves some"
         )
+        if now == DONE and set(handled) - set(WAITING):
+            advice = 'read and commit as the group lab.name("clerks"): it begins at what it has committed'
+        seen = f"{len(handled)} records handled, and a lag of {lag}"
+        raise Incorrect(seen, "a lag of 0 in both partitions", f"{advice}. {again}")
     if missing := [value for value in WAITING if value not in handled]:
         raise Incorrect(
             f"a lag of 0, and never handled: {listed(missing)}",
@@ -688,6 +720,16 @@ LAG_ZERO = Exercise(
             """,
             "a lag of 1 in each partition",
         ),
+        "another-group": (
+            """
+            from kafka import KafkaConsumer
+            settings = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 2000, **lab.client}
+            with KafkaConsumer(topic, group_id=lab.group("clerk"), **settings) as consumer:
+                handled = [record.value for record in consumer]
+            """,
+            'read and commit as the group lab.name("clerks")',
+        ),
+        "offsets": ("handled = [0, 1, 2]", "handled holds a int"),
         "records": (
             """
             from kafka import KafkaConsumer

@@ -2,7 +2,7 @@
 
 from textwrap import dedent
 
-from ..broker_state import commit, committed, ends, partition_of, records, send, without_prefix
+from ..broker_state import UNSENT, commit, committed, ends, partition_of, records, send, without_prefix
 from ..exercise import Exercise, Incorrect, NotAttempted
 
 ORDERS = [("ada", "tea"), ("ben", "milk"), ("ada", "cup"), ("cho", "rice"), ("ada", "pot"), ("ben", "oats")]
@@ -221,7 +221,8 @@ def check_empty_partition(lab):
     empty = sorted(set(range(partitions)) - set(found["partition"]))
     new = found[~found["key"].isin(USERS)]
     if new.empty and empty:
-        raise NotAttempted(f"only the orders of ada, ben and cho; empty: partition {', '.join(map(str, empty))}")
+        seen = f"only the orders of ada, ben and cho; empty: partition {', '.join(map(str, empty))}"
+        raise NotAttempted(seen, UNSENT)
     again = 'Begin afresh with practice.task("empty-partition", lab)'
     if gone := sorted(USERS - set(found["key"])):
         raise Incorrect(f"the orders of {', '.join(gone)} are gone", "the six orders, and new ones", again)

@@ -5,7 +5,7 @@ from itertools import permutations
 
 from kafka import KafkaProducer
 
-from ..broker_state import ends, listed, lost_or_twice, partition_of, ran_again, records, send
+from ..broker_state import UNSENT, ends, listed, lost_or_twice, partition_of, ran_again, records, send
 from ..exercise import Exercise, Incorrect, NotAttempted
 from ..learner import call, elsewhere
 
@@ -17,7 +17,7 @@ STEPS = [(user, f"{user}-{number}") for number in range(4) for user in ("ada", "
 def check_same_key(lab):
     found = records(lab, lab.name("steps"))
     if found.empty:
-        raise NotAttempted("the topic has no records")
+        raise NotAttempted("the topic has no records", UNSENT)
     again = 'Begin afresh with practice.task("same-key", lab)'
     if found["key"].isna().any():
         raise Incorrect("records without a key", "the user as key", f"send(topic, key=..., value=...). {again}")
@@ -33,7 +33,7 @@ def check_same_key(lab):
         raise Incorrect(
             f"{shared.max()} users have the key {shared.idxmax()!r}",
             "the user as key",
-            f"one key for all is one partition for all, and the others stay empty. {again}",
+            f"whose users share a key share a partition: with one key for all, the others stay empty. {again}",
         )
     for user in ("ada", "ben", "cho"):
         theirs = found[found["value"].str.startswith(user)]
@@ -43,7 +43,7 @@ def check_same_key(lab):
                 raise Incorrect(
                     f"{user}'s records are in partition {row.partition}, and the key says {partition_of(row.key, 3)}",
                     "the key alone decides",
-                    f"leave partition= out. {again}",
+                    f"leave partition= and partitioner= out, and the topic as it is. {again}",
                 )
         if len(used) > 1:
             raise Incorrect(
@@ -67,7 +67,8 @@ SAME_KEY = Exercise(
     topic="steps",
     text="""
         **In order.** Send the twelve pairs of `steps` to `topic`, which has three partitions. Each user's four
-        values must lie in one partition, and in order. Do not name a partition yourself.
+        values must lie in one partition, and in order; other users' must be free to lie elsewhere. Do not name a
+        partition yourself.
     """,
     prepare=lambda lab: lab.topic("steps", partitions=3),
     start="""
@@ -107,7 +108,7 @@ SAME_KEY = Exercise(
                 producer.send(topic, key=user.encode(), value=value.encode(), partition=place)
             producer.close()
             """,
-            "leave partition= out",
+            "leave partition= and partitioner= out",
         ),
         "ran-twice": (
             """
@@ -587,9 +588,10 @@ def check_wallet(lab, send_all):
     if found.empty:
         raise Incorrect("an empty topic", "18 events in it", "send(topic, ...): the topic that send_all is given")
     if wrong := lost_or_twice([value_of(event) for event in EVENTS], found["value"]):
-        raise Incorrect(
-            wrong, "each event once, as the text user,kind,amount", 'f"{user},{kind},{amount}".encode() is the value'
-        )
+        advice = 'f"{user},{kind},{amount}".encode() is the value'
+        if "not asked for" not in wrong:
+            advice = "send every event of the list, charges and deducts, once"
+        raise Incorrect(wrong, "each event once, as the text user,kind,amount", advice)
     if found["key"].isna().any():
         raise Incorrect("events without a key", "a key on each", "send(topic, key=..., value=...)")
     for row in found.itertuples():
@@ -696,6 +698,10 @@ WALLET = Exercise(
             producer.flush()
     """,
     wrong={
+        "charges-only": (
+            keyed("event['user'].encode()").replace("in events:", "in events[:3]:"),
+            "send every event of the list",
+        ),
         "by-kind": (keyed('event["kind"].encode()'), "ada's balance falls to -8"),
         "by-order": (keyed('event["order"].encode()'), "what must not overtake must share a partition"),
         "no-key": (

@@ -15,7 +15,7 @@ from kafka.partitioner import Partitioner
 
 from ...lab import LabError, broker
 from ...observe.ask import ask
-from ..broker_state import listed, lost_or_twice, ran_again, records
+from ..broker_state import UNSENT, listed, lost_or_twice, ran_again, records
 from ..exercise import Exercise, Incorrect, NotAttempted, NotReady
 from ..learner import CodeRaised, OutOfTime, call, elsewhere
 
@@ -496,7 +496,7 @@ def check_compressed(lab):
     topic = lab.name("compressed")
     found = records(lab, topic)
     if found.empty:
-        raise NotAttempted("the topic has no records")
+        raise NotAttempted("the topic has no records", UNSENT)
     if ran_again(VALUES, found["value"]):
         raise Incorrect(
             f"{len(found)} records: your cell ran more than once",
@@ -507,6 +507,8 @@ def check_compressed(lab):
         advice = "let the producer compress: it packs whole batches, and consumers unpack without being told"
         if set(found["value"]) < set(VALUES):
             advice = "send all 300; flush() or close() waits until they have arrived"
+        elif all(isinstance(value, str) for value in found["value"]):
+            advice = "send each value as it is: value.encode(), and nothing else; json.dumps would quote it once more"
         again = 'Begin afresh with practice.task("compressed", lab)'
         raise Incorrect(wrong, "the 300 values, readable and once each", f"{advice}. {again}")
     plain, disk = sum(map(len, VALUES)), size_on_disk(lab, topic)
@@ -575,6 +577,19 @@ COMPRESSED = Exercise(
             producer.close()
             """,
             "flush() or close() waits",
+        ),
+        "quoted": (
+            """
+            import json
+            from kafka import KafkaProducer
+            wish = "please wrap it as a present"
+            values = [f'{{"order": {number}, "item": "tea", "note": "{wish}"}}' for number in range(300)]
+            producer = KafkaProducer(compression_type="lz4", linger_ms=50, **lab.client)
+            for value in values:
+                producer.send(topic, value=json.dumps(value).encode())
+            producer.close()
+            """,
+            "json.dumps would quote it once more",
         ),
         "run-twice": (
             """

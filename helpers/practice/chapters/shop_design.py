@@ -6,7 +6,7 @@ from collections import Counter
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from ...observe.ask import ask
-from ..broker_state import ends, is_other_form, listed, lost_or_twice, partition_of, records, send
+from ..broker_state import check_sorted_list, ends, listed, lost_or_twice, partition_of, records, send
 from ..exercise import Exercise, Incorrect, NotAttempted
 from ..learner import call
 
@@ -200,13 +200,16 @@ AFRESH = 'Begin afresh with practice.task("replay-dlq", lab)'  # what was sent w
 
 
 def check_replayed(lab):
-    found, dead = records(lab, lab.name("parcels")), records(lab, lab.name("parcels.dlq"))
+    found, dead = records(lab, lab.name("parcels"), committed_only=True), records(lab, lab.name("parcels.dlq"))
     if len(dead) > len(PARCELS):  # to purge it is right, when its letters are dealt with
         raise Incorrect(
             f"the DLQ has {len(dead)} records",
             f"{len(PARCELS)} at most: a replay goes to the original topic",
             f"send to lab.name(...) of the header original-topic. {AFRESH}",
         )
+    if hidden := len(records(lab, lab.name("parcels"))) - len(found):
+        advice = f"a transaction has to be committed: commit_transaction(). {AFRESH}"
+        raise Incorrect(f"{hidden} records of a transaction that is open or aborted", "records for everybody", advice)
     if len(found) == len(BACK):
         raise NotAttempted(f"the original topic has the {len(BACK)} records that were back already")
     ids = [dict(headers).get("ce_id") for headers in found["headers"]]
@@ -215,11 +218,10 @@ def check_replayed(lab):
         advice = f"without its ce_id no inbox refuses a second replay. {AFRESH}"
         raise Incorrect("a record without ce_id", "the id it had", advice)
     if wrong := lost_or_twice([f"order-{number}" for number in range(len(PARCELS))], ids):
-        raise Incorrect(
-            wrong,
-            "each record once",
-            f"all partitions of the DLQ, but not what the original topic has already. {AFRESH}",
-        )
+        advice = "all partitions of the DLQ, but not what the original topic has already"
+        if "not asked for" in wrong:
+            advice = "the ce_id stays as it was: a new one is a new event, and no inbox refuses it"
+        raise Incorrect(wrong, "each record once", f"{advice}. {AFRESH}")
     if found["key"].isna().any():
         raise Incorrect("a record without key", "the key it had", f"without its key it goes to any partition. {AFRESH}")
     contents = {(str(dict(row.headers)["ce_id"]), row.key, row.value) for row in found.itertuples()}
@@ -229,9 +231,10 @@ def check_replayed(lab):
     names = Counter(name for headers in found["headers"] for name in dict(headers))
     if more := sorted(set(names) & {"attempt", "error"}):
         advice = f"keep only the ce_ headers. {AFRESH}"
-        raise Incorrect(f"the headers {listed(more)} are still there", "a first attempt", advice)
+        raise Incorrect(f"still there: {listed(more)}", "a first attempt", advice)
     if any(partition_of(row.key, 6) != row.partition for row in found.itertuples()):
-        advice = f"leave the partition to the key. {AFRESH}"
+        advice = "leave the partition to the key, and to Kafka's hash: confluent-kafka has another one by default"
+        advice = f"{advice}. {AFRESH}"
         raise Incorrect("a record in another partition", "where its key belongs", advice)
     return f"{len(found)} records are back, each once, in the partition of its key, as a first attempt"
 
@@ -255,6 +258,16 @@ def replaying(keep='name.startswith("ce_")', what="record.value, record.key", wh
     """The source of a replay."""
     return REPLAY.format(keep=keep, what=what, which=which, target=target)
 
+
+IN_TRANSACTION = """
+    from kafka import KafkaProducer
+
+    with KafkaProducer(transactional_id=topic, **lab.client) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send(lab.name("parcels"), b"ship it", b"o-0001", headers=[("ce_id", b"order-0")]).get(timeout=10)
+        producer.abort_transaction()
+"""
 
 REPLAY_DLQ = Exercise(
     id="replay-dlq",
@@ -284,6 +297,8 @@ REPLAY_DLQ = Exercise(
         "one-partition": (replaying(what="record.value, record.key, partition=0"), "leave the partition to the key"),
         "another-value": (replaying(what='b"WRONG", record.key'), "order-0 with key 'o-0001' and value 'WRONG'"),
         "one-key": (replaying(what='record.value, b"k"'), "order-0 with key 'k' and value 'ship it'"),
+        "new-id": (replaying().replace("headers=kept", 'headers=[("ce_id", b"new")]'), "no inbox refuses it"),
+        "aborted": (IN_TRANSACTION, "a transaction has to be committed"),
         "to-the-dlq": (replaying(target="topic"), "the DLQ has 10 records"),
     },
 )
@@ -303,6 +318,12 @@ LOOKS = [
     (["refund 10 5", "refund 12 3", "refund 10 5"], [], "its offset moved, and was moved back: it was not stuck"),
     (["cart 10 5", "cart 10 5", "cart 10 5", "cart 12 3"], [], "there are four looks, and the last counts too"),
     (["cart 8 5", "cart 10 5", "cart 10 5", "cart 10 5"], [], "there are four looks, and the first counts too"),
+    (
+        ["first 0 5", "first 0 6", "first 0 6"],
+        ["first"],
+        "0 is an offset too: it reads nothing",
+    ),
+    (["log 10 5", "log 10 0", "log 10 5"], [], "at the second look it had nothing to read"),
     (["b 1 1, a 2 2", "b 1 1, a 2 2", "b 1 1, a 2 2"], ["a", "b"], "both read nothing"),
 ]
 
@@ -317,12 +338,7 @@ def check_stuck(lab, stuck_in_all):
     for texts, right, why in LOOKS:
         looks = [as_look(text) for text in texts]
         found = call(stuck_in_all, looks)
-        if is_other_form(found, right):
-            raise Incorrect(f"stuck_in_all({looks}) is {found!r}", f"{right}", "the groups are right: a sorted list")
-        if found is None:
-            raise Incorrect(f"stuck_in_all({looks}) is None", f"{right}", "is there a return?")
-        if found != right:
-            raise Incorrect(f"stuck_in_all({looks}) is {found!r}", f"{right}", why)
+        check_sorted_list(found, right, f"stuck_in_all({looks})", why)
     return f"right for {len(LOOKS)} series of looks"
 
 
@@ -390,7 +406,17 @@ STUCK = Exercise(
             """,
             "cannot be judged",
         ),
-        "unsorted": (stuck_if(f"{LAG} and {STILL}", groups="looks[0]"), "the groups are right: a sorted list"),
+        "zero-is-nothing": (stuck_if(f"{LAG} and {STILL} and places[0][0]"), "0 is an offset too"),
+        "lag-at-both-ends": (stuck_if(f"places[0][1] > 0 < places[-1][1] and {STILL}"), "at the second look"),
+        "unsorted": (stuck_if(f"{LAG} and {STILL}", groups="looks[0]"), "is ['b', 'a']"),
+        "a-series": (
+            """
+            import pandas as pd
+            def stuck_in_all(looks):
+                return pd.Series(list(looks[0]))
+            """,
+            "the names are right: a sorted list",
+        ),
         "prints": ("def stuck_in_all(looks):\n    print(sorted(looks[0]))", "is there a return?"),
         "a-set": ("def stuck_in_all(looks):\n    return set(looks[0])", "is {'balance'}"),
     },

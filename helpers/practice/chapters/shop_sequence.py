@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ...observe.ask import ask
-from ..broker_state import is_other_form, listed, records, send
+from ..broker_state import check_sorted_list, listed, records, send
 from ..exercise import Exercise, Incorrect
 from ..learner import call
 
@@ -11,9 +11,12 @@ from ..learner import call
 
 
 def needs_shop(mine):
-    """Raises unless it is a shop that shop.start returned, in which an order was placed."""
+    """Raises unless it is a shop that shop.start returned, with its inbox and outbox, and an order was placed in it."""
     if not hasattr(mine, "sql") or not hasattr(mine, "statuses"):
         raise Incorrect(f"mine is {mine!r}"[:80], "a running shop", "mine = shop.start(lab)")
+    for guard in ("inbox", "outbox"):
+        if not getattr(mine.settings, guard):
+            raise Incorrect(f"a shop without an {guard}", "one with its guards", f"shop.start without {guard}=False")
     if not mine.statuses():
         raise Incorrect("a shop without an order", "an order", "mine.charge(...), then mine.order(...)")
 
@@ -107,10 +110,6 @@ MONEY_BACK = Exercise(
 
 def check_written_twice(lab, mine):
     needs_shop(mine)
-    if not mine.settings.inbox:
-        raise Incorrect(
-            "a shop without an inbox", "one with its guards", "shop.start(lab, crash=...), without inbox=False"
-        )
     sold = lab.name("shop.product.sold")  # not from a relay: what was aborted stands there a second time
     twice = [one for name in shop_topics(lab) if name != sold for one in more_than_once(lab, name)]
     if not twice:
@@ -122,7 +121,8 @@ def check_written_twice(lab, mine):
         late = f"it waited longer than patience={mine.settings.patience:g} s, and was given up: begin with a new shop"
         advice = late if "NEEDS_OPERATOR" in found else "mine.restart(...), then mine.settle(30)"
         if "CANCELLED" in found:
-            advice = "a cancelled order stays so: charge more than the price, in a new shop"
+            reason = mine.sql("order", "SELECT reason FROM orders WHERE status = 'CANCELLED'")[0]["reason"]
+            advice = f"a cancelled order stays so ({reason}): begin with a new shop"
         raise Incorrect(f"orders: {found}", "all COMPLETED", advice)
     return f"{twice[0]} is there twice, its effect once, and every order is COMPLETED"
 
@@ -150,7 +150,7 @@ def advice_on_writing(settings):
     if crash["point"] != "after_ack":
         return f"{crash['point']}: then the record is read again. {writer}"
     if not (settings.folder / "crashed-0").exists():
-        return "nobody has been killed yet: a relay writes what its service answers, stock.reserved, not stock.reserve"
+        return "nobody has been killed yet: no event of the crash's type has come, or of its order"
     return "the relay has left no mark: mine.restart(...) lets it write again what it has written before"
 
 
@@ -184,8 +184,8 @@ WRITTEN_TWICE = Exercise(
     chapter="sequence",
     text="""
         **Written twice, done once.** In the chapter a record was *read* twice. Start a shop, `mine`, in which a record
-        is *written* twice: the same `ce_id` stands at two offsets of a topic. Every order has to be `COMPLETED` in
-        the end, and nothing may be in the ledger twice.
+        is *written* twice: the same `ce_id` stands at two offsets of a topic. The shop keeps its guards. Every order
+        has to be `COMPLETED` in the end, and nothing may be in the ledger twice.
     """,
     answers=["mine"],
     start="""
@@ -202,11 +202,12 @@ WRITTEN_TWICE = Exercise(
     wrong={
         "no-order": (NO_ORDER, "a shop without an order"),
         "no-inbox": (one_order(", inbox=False"), "without inbox=False"),
+        "no-outbox": (one_order(", outbox=False"), "without outbox=False"),
         "no-crash": (one_order(), "nobody was killed"),
         "asked-twice": (UNANSWERED, "then the customer asks again"),
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
         "too-late": (one_order(STOCK + ", patience=1", after=TOO_LATE), "was given up"),
-        "too-poor": (one_order(ACKNOWLEDGED_REFUSAL, amount=100, after=AGAIN), "a cancelled order stays so"),
+        "too-poor": (one_order(ACKNOWLEDGED_REFUSAL, amount=100, after=AGAIN), "stays so (not enough balance)"),
         "not-restarted": (one_order(ACKNOWLEDGED, after=""), "lets it write again"),
     },
 )
@@ -333,6 +334,7 @@ BACK_TO_REQUEST = Exercise(
 # ---- overtaken -----------------------------------------------------------------------------------------------------
 
 LEDGERS = [
+    ([], [], "an empty ledger is in order"),
     ([("ann", "order-1"), ("ann", "order-2")], [], "all in order"),
     ([("ann", "order-2"), ("ann", "order-1")], ["ann"], "order-1 came after order-2"),
     ([("ann", "order-9"), ("ann", "order-10")], [], "9 comes before 10: compare numbers, not texts"),
@@ -351,10 +353,7 @@ LEDGERS = [
 def check_overtaken(lab, overtaken):
     for ledger, right, why in LEDGERS:
         found = call(overtaken, list(ledger))
-        if is_other_form(found, right):
-            raise Incorrect(f"overtaken({ledger}) is {found!r}", f"{right}", "the users are right: a sorted list")
-        if found != right:
-            raise Incorrect(f"overtaken({ledger}) is {found!r}", f"{right}", why)
+        check_sorted_list(found, right, f"overtaken({ledger})", why)
     return f"right for {len(LEDGERS)} ledgers"
 
 
@@ -405,7 +404,9 @@ OVERTAKEN = Exercise(
         "as-text": (checker("ce_id"), "compare numbers, not texts"),
         "one-line-for-all": (checker(key='"all"'), "different users may overtake each other"),
         "twice-is-fine": (checker(broken="<"), "the same command twice"),
-        "a-set": (checker(end="return users"), "the users are right: a sorted list"),
+        "a-set": (checker(end="return users"), "is set()"),
+        "a-tuple": (checker(end="return tuple(sorted(users)) or []"), "the names are right: a sorted list"),
+        "prints": (checker(end="print(sorted(users))"), "is there a return?"),
         "gaps": (checker(broken="!= 1 +"), "a gap is no break"),
         "two-digits": (checker("int(ce_id[6:8])"), "all digits count"),
         "ends-only": (ENDS_ONLY, "in the middle"),
