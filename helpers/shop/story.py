@@ -69,6 +69,13 @@ class Story:
             if line["step"] == "published"
         }
         self.labels, self.numbers = {}, {}
+        self.places, self.dead = defaultdict(list), defaultdict(list)  # by ce_id: in its own topic, and in a DLQ
+        for record in records:
+            event, (topic, place) = events.from_record(record), self.place(record)
+            if topic == events.topic_of(event):
+                self.places[event.get_id()].append(place)
+            elif topic.endswith(".dlq"):
+                self.dead[event.get_id()].append((self.published.get(place, math.nan), place))
         for record in records:
             self.add_record(record)
         self.after_the_one_before()
@@ -93,6 +100,8 @@ class Story:
         self.labels[event.get_id()] = label(event)
         name = self.writer(record, event)
         source = "Relay" if name == "order" else PARTICIPANTS[name]
+        if self.sent_back(event, place):
+            source = "Operator"
         t = self.published.get(place, math.nan)
         self.numbers["record", *place] = int(event.get_id().rpartition("-")[2])
         self.add(("record", *place), kind, source, "Kafka", label(event), text(place), t)
@@ -116,6 +125,11 @@ class Story:
     def writer(self, record, event):
         """The service whose outbox it comes from."""
         return retry.header(record, "group", event.get_source().rpartition("/")[2])
+
+    def sent_back(self, event, place):
+        """Whether somebody has sent a dead letter back to where it came from: in no log, and there a second time."""
+        ce_id = event.get_id()
+        return bool(self.dead[ce_id]) and place not in self.published and place in self.places[ce_id][1:]
 
     def place(self, record):
         topic = record.topic.removeprefix(self.prefix)
@@ -211,15 +225,18 @@ class Story:
         copied = retry.header(record, "group", "")
         cause = event.get_id() if copied else event.get_extension("causationid")
         t = self.rows[key][5]
-        if writer in NEITHER:
-            writer, found = None, [("record", *where) for where in self.places_of(cause)]
+        if self.sent_back(event, place):
+            found = [("record", *min(self.dead[event.get_id()])[1])]
+        elif writer in NEITHER:  # the first sale is of the first record, and so on
+            number = self.places[event.get_id()].index(place)
+            writer, found = None, [("record", *where) for where in self.places[cause][: number + 1]]
         elif cause.startswith("request-"):
             found = [k for _, k in self.called.get(("request", cause), [])]
         else:
             done = self.called.get((writer, "done", cause), [])
             found = [k for at, k in done if self.rows[k][0] in WRITES and not at > t] or [k for _, k in done[:1]]
             if cause.startswith(f"{writer}-"):  # its own event, the first of two that one request has caused
-                found = [("record", *where) for where in self.places_of(cause)]
+                found = [("record", *where) for where in self.places[cause][:1]]
             found = found[-1:]
         if not found:
             raise LabError(
@@ -228,9 +245,6 @@ class Story:
                 "read the step logs and the HTTP logs in run.folder",
             )
         self.before[key].add(found[-1])
-
-    def places_of(self, ce_id):
-        return [self.where(line) for line in self.lines if line["step"] == "published" and line["ce_id"] == ce_id]
 
     @staticmethod
     def where(line):

@@ -7,7 +7,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from helpers import shop
@@ -104,6 +104,8 @@ def test_what_no_retry_mends_goes_to_the_dlq_and_is_accounted(lab):
         assert dict(dead.headers)["attempt"] == b"4"
         assert dict(dead.headers)["original-topic"] in (b"shop.order.event", b"shop.payment.command")
     assert broken(run) == []
+    records = [row.place.partition("[")[0] for row in records_of(run, "o-0002")]
+    assert records.index("product.sold") < records.index("shipping.dlq")
     for _ in range(2):  # an operator who is not sure that it worked
         replay_dead_letters(lab)
         run.settle(30)
@@ -113,8 +115,23 @@ def test_what_no_retry_mends_goes_to_the_dlq_and_is_accounted(lab):
         assert there == ["o-0001", "o-0002", "o-0003"][service not in ("payment", "provider") :], table
     assert run.statuses() == {"COMPLETED": 2, "NEEDS_OPERATOR": 1}
     assert broken(run) == ["L2"]  # what the operator sends is in no step log
-    for order in ("o-0001", "o-0002", "o-0003"):
-        assert shop.cross_check(run, order, shop.story(run, order)) == []
+    for order, group, sales in [("o-0001", "payment", 0), ("o-0002", "shipping", 3), ("o-0003", "data-platform", 3)]:
+        records = records_of(run, order)
+        by_hand = [number for number, row in enumerate(records) if row.source == "Operator"]
+        [letter] = [number for number, row in enumerate(records) if row.place.startswith(f"{group}.dlq")]
+        assert len(by_hand) == 2
+        assert by_hand[0] > letter
+        assert sum(row.place.startswith("product.sold") for row in records) == sales
+    for letter in topics.read(lab, "shipping.dlq"):
+        lab.admin.delete_records({TopicPartition(letter.topic, letter.partition): letter.offset + 1})
+    records_of(run, "o-0002")
+
+
+def records_of(run, order):
+    """The records of an order's story, which must be true."""
+    told = shop.story(run, order)
+    assert shop.cross_check(run, order, told) == []
+    return list(told[told.target == "Kafka"].itertuples())
 
 
 def replay_dead_letters(lab):
