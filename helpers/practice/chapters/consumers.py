@@ -219,9 +219,9 @@ def check_replay(lab, rebuild):
             "every user with a balance",
             "this consumer begins at the end (auto_offset_reset): assign, seek to the beginning, and give poll() time",
         )
-    if any(not isinstance(user, str) or not isinstance(balance, Integral | None) for user, balance in state.items()):
-        user, balance = next(iter(state.items()))
-        raise Incorrect(f"an entry {user!r}: {balance!r}", "text and whole number", ".decode(), and int()")
+    for user, balance in state.items():
+        if not isinstance(user, str) or not isinstance(balance, Integral | None):
+            raise Incorrect(f"an entry {user!r}: {balance!r}", "text and whole number", ".decode(), and int()")
     if missing := [user for user in expected if user not in state]:
         why = {"fay": "who left may come back: the last record of a key counts", "gus": "0 is a balance, None is none"}
         advice = MORE if set(missing) - set(why) else why[missing[0]]
@@ -587,6 +587,11 @@ def check_lag_zero(lab, handled):
     now, end = committed(lab, topic, lab.name("clerks")), ends(lab, topic)
     lag = sum(end[number] - now.get(number, 0) for number in end)
     again = 'Begin afresh with practice.task("lag-zero", lab) and handled = []'
+    if any(offset > end[number] for number, offset in now.items()):
+        advice = (
+            f"committed is where to go on in that partition, record.offset + 1, and not how many were handled. {again}"
+        )
+        raise Incorrect(f"committed is {now}, and the ends are {end}", "a lag of 0 in both partitions", advice)
     if not isinstance(handled, list):
         raise Incorrect(f"handled is {handled!r}", "a list of the values that were handled", "handled.append(...)")
     if not handled and now == DONE:
@@ -730,6 +735,18 @@ LAG_ZERO = Exercise(
             'read and commit as the group lab.name("clerks")',
         ),
         "offsets": ("handled = [0, 1, 2]", "handled holds a int"),
+        "so-many": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            from kafka.structs import OffsetAndMetadata
+            settings = {"enable_auto_commit": False, "consumer_timeout_ms": 2000, **lab.client}
+            consumer = KafkaConsumer(topic, group_id=lab.name("clerks"), **settings)
+            handled = [record.value for record in consumer]
+            consumer.commit({TopicPartition(topic, 1): OffsetAndMetadata(len(handled), "", -1)})
+            consumer.close()
+            """,
+            "and not how many were handled",
+        ),
         "records": (
             """
             from kafka import KafkaConsumer

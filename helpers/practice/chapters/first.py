@@ -239,7 +239,7 @@ def check_empty_partition(lab):
                 f"the order of {row.key} is in partition {row.partition}, and its key says "
                 f"{partition_of(row.key, partitions)}",
                 "a key that leads there by itself",
-                f"leave partition= out, and look for another name. A log forgets nothing. {again}",
+                f"leave partition= out and the topic as it is, and try another name. A log forgets nothing. {again}",
             )
     if empty:
         went = ", ".join(f"{row.key} to {row.partition}" for row in new.drop_duplicates("key").itertuples())

@@ -497,19 +497,19 @@ def check_compressed(lab):
     found = records(lab, topic)
     if found.empty:
         raise NotAttempted("the topic has no records", UNSENT)
+    again = 'Begin afresh with practice.task("compressed", lab)'
     if ran_again(VALUES, found["value"]):
         raise Incorrect(
             f"{len(found)} records: your cell ran more than once",
             "the 300 values, once each",
-            'begin afresh with practice.task("compressed", lab), and run your cell once',
+            f"{again}, and run your cell once",
         )
     if wrong := lost_or_twice(VALUES, found["value"]):
         advice = "let the producer compress: it packs whole batches, and consumers unpack without being told"
         if set(found["value"]) < set(VALUES):
             advice = "send all 300; flush() or close() waits until they have arrived"
-        elif all(isinstance(value, str) for value in found["value"]):
+        elif len(found) == len(VALUES) and all(isinstance(value, str) for value in found["value"]):
             advice = "send each value as it is: value.encode(), and nothing else; json.dumps would quote it once more"
-        again = 'Begin afresh with practice.task("compressed", lab)'
         raise Incorrect(wrong, "the 300 values, readable and once each", f"{advice}. {again}")
     plain, disk = sum(map(len, VALUES)), size_on_disk(lab, topic)
     seen = f"{plain} bytes of values take {disk} bytes on the broker's disk"
@@ -517,10 +517,11 @@ def check_compressed(lab):
         raise Incorrect(
             seen,
             "less than a quarter",
-            "set compression_type, and let a batch fill: a batch of one record has nothing to compress",
+            f"set compression_type, and let a batch fill: a batch of one record has nothing to compress. {again}",
         )
     if disk > plain / 4:
-        raise Incorrect(seen, "less than a quarter", "larger batches repeat more: linger_ms gives them time to fill")
+        advice = f"larger batches repeat more: linger_ms gives them time to fill. {again}"
+        raise Incorrect(seen, "less than a quarter", advice)
     return seen
 
 
