@@ -147,15 +147,17 @@ def kafkas():
     """Every Kafka that a notebook would use now; one that would have to be started first is not among them."""
     if bootstrap := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         security = {name: os.environ[variable] for variable, name in SECURITY.items() if os.environ.get(variable)}
-        return [] if _all_dead(bootstrap) else [Kafka({"bootstrap_servers": bootstrap, **security}, UNSET)]
+        alive = _alive(bootstrap)
+        return [Kafka({"bootstrap_servers": alive, **security}, UNSET)] if alive else []
     if ours := [cluster for cluster in embedded.clusters() if cluster.running()]:
         return [_embedded(cluster, cluster.running()) for cluster in ours]
     compose = Kafka({"bootstrap_servers": COMPOSE_ADDRESS}, f"{COMPOSE} up -d --force-recreate")
     return [compose] if _is_compose(compose) else []
 
 
-def _all_dead(bootstrap):
-    return len(reasons_unreachable(bootstrap)) == len(bootstrap.split(","))
+def _alive(bootstrap):
+    """The addresses of the list that can be reached. A client asks them by chance: dead ones would cost it seconds."""
+    return ",".join(address for address in bootstrap.split(",") if not reasons_unreachable(address))
 
 
 def _embedded(cluster, nodes):
@@ -209,10 +211,10 @@ def bootstrap_servers():
     bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if not bootstrap:
         return ok("not used: KAFKA_BOOTSTRAP_SERVERS is not set")
-    dead = reasons_unreachable(bootstrap)
-    if _all_dead(bootstrap):
+    dead, asked = reasons_unreachable(bootstrap), kafkas()
+    if not asked:
         return fail(f"KAFKA_BOOTSTRAP_SERVERS={bootstrap}: {'; '.join(dead)}", UNSET)
-    if not _ask(kafkas(), lambda admin: True):
+    if not _ask(asked, lambda admin: True):
         return fail(
             f"KAFKA_BOOTSTRAP_SERVERS={bootstrap}: something listens there, but it does not answer as Kafka", UNSET
         )
