@@ -172,7 +172,7 @@ def test_a_crash_between_database_and_offset(lab, options, red, delivery):
 
 
 def test_an_order_given_up_before_the_restart_is_drawn_in_the_order_of_the_log(lab):
-    run = shop.start(lab, crash=CRASH, patience=2)
+    run = shop.start(lab, crash=CRASH, patience=4)
     run.charge("ann", 10_000)
     run.order("ann", "p-3")
     wait_until(lambda: run.sql("order", "SELECT status FROM orders")[0]["status"] == "NEEDS_OPERATOR", "the end")
