@@ -54,6 +54,7 @@ SHOP = """
     mine = shop.start(lab{settings})
     {before}
     mine.charge("eve", {amount})
+    mine.settle(30)
     mine.order("eve", "p-2")
     {after}
 """
