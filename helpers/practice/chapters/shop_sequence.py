@@ -69,6 +69,8 @@ REFUND = """mine.settle(30)
         db.execute(f"INSERT INTO ledger (user, kind, amount, orders, ce_id) {took}")"""
 GIVEN_UP = """from helpers.lab import wait_until
     wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "the end of patience")"""
+KILLED = """from helpers.lab import wait_until
+    wait_until((mine.settings.folder / "crashed-0").exists, "the crash")"""
 NO_ORDER = "from helpers import shop\nmine = shop.start(lab)"
 
 
@@ -209,7 +211,7 @@ WRITTEN_TWICE = Exercise(
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
         "too-late": (one_order(STOCK + ", patience=5", after=TOO_LATE), "was given up"),
         "too-poor": (one_order(ACKNOWLEDGED_REFUSAL, amount=100, after=AGAIN), "stays so (not enough balance)"),
-        "not-restarted": (one_order(ACKNOWLEDGED, after=""), "lets it write again"),
+        "not-restarted": (one_order(ACKNOWLEDGED, after=KILLED), "lets it write again"),
     },
 )
 
