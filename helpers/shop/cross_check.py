@@ -23,7 +23,11 @@ def cross_check(run, order, story):
     drawn = Counter(what for row in story.itertuples() for what in drawn_by(row))
     wrong = [f"on record and not drawn: {words(what)}" for what in (there - drawn).elements()]
     wrong += [f"drawn and not on record: {words(what)}" for what in (drawn - there).elements()]
-    return sorted(wrong) or [*out_of_order(story), *otherwise_than_logged(run, order, story)]
+    return sorted(wrong) or [
+        *out_of_order(story),
+        *before_its_record(story),
+        *otherwise_than_logged(run, order, story),
+    ]
 
 
 def out_of_order(story):
@@ -40,21 +44,38 @@ def out_of_order(story):
     ]
 
 
+def before_its_record(story):
+    """What somebody did with a record, or died of, that is drawn before the record."""
+    numbers = {row.place: number for number, row in enumerate(story.itertuples()) if row.target == "Kafka"}
+    for number, row in enumerate(story.itertuples()):
+        if number < numbers.get(row.place, 0):
+            what = row.label or row.kind
+            yield f"drawn out of order: {row.target} {what} {row.place} before the record"
+
+
 def otherwise_than_logged(run, order, story):
-    """What a service did with a partition's records, drawn in another order than that of its log."""
-    drawn = by_partition(what for row in story.itertuples() for what in drawn_by(row))
-    for (who, partition), there in by_partition(logged(run, order)).items():
-        for before, after in zip(there, drawn[who, partition], strict=True):
+    """What a service did with a partition's records, or with one event, drawn in another order than that of its log."""
+    there, drawn = [*logged(run, order)], [what for row in story.itertuples() for what in drawn_by(row)]
+    event = {text(place_of(line)): line["ce_id"] for line in steps.read(run.folder) if "offset" in line}
+    wrong = [*differing(there, drawn, lambda place: place.partition("@")[0]), *differing(there, drawn, event.get)]
+    return dict.fromkeys(wrong)  # each once
+
+
+def differing(there, drawn, part):
+    """Where a service's log and the drawing differ first, in each part of what it did: a partition, or an event."""
+    drawn = by_part(drawn, part)
+    for (who, some), done in by_part(there, part).items():
+        for before, after in zip(done, drawn[who, some], strict=True):
             if before != after:
                 yield f"drawn out of order: {who} {words(after)}, where its log has {words(before)}"
                 break
 
 
-def by_partition(things):
-    """{(who, partition): [(what, place)]} of what a service does. A refusal stands where its delivery is drawn."""
+def by_part(things, part):
+    """{(who, part(place)): [(what, place)]} of what a service does. A refusal stands where its delivery is drawn."""
     found = defaultdict(list)
     for what, who, place in (thing for thing in things if thing[0] in LOGGED.values()):
-        done = found[who, place.partition("@")[0]]
+        done = found[who, part(place)]
         if what == "refused":
             done[max(n for n, one in enumerate(done) if one == ("delivered", place))] = (what, place)
         else:
@@ -84,7 +105,11 @@ def logged(run, order):
 
 
 def where(line):
-    return PARTICIPANTS[line["service"]], text((line["topic"], line["partition"], line["offset"]))
+    return PARTICIPANTS[line["service"]], text(place_of(line))
+
+
+def place_of(line):
+    return line["topic"], line["partition"], line["offset"]
 
 
 def asked(run, order):

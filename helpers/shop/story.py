@@ -33,6 +33,7 @@ PARTICIPANTS = {
 POINTS = ("note", "commit", "crash")
 KINDS = {"tx committed": "note", "parked": "note", "offset committed": "commit", "crashed": "crash"}
 WRITES = ("note", "crash")  # what a record comes after: the transaction that wrote it, and a crash before it went out
+MEND = "run.settle(30), and once more: it is still on its way. If the shop is quiet, read the logs in run.folder"
 NEITHER = ("projection", "sales-rank")  # read everything; their deliveries are left out
 
 
@@ -69,19 +70,17 @@ class Story:
             if line["step"] == "published"
         }
         self.labels, self.numbers = {}, {}
-        self.places, self.dead = defaultdict(list), defaultdict(list)  # by ce_id: in its own topic, and in a DLQ
+        self.places = defaultdict(list)  # by ce_id, in its own topic
         for record in records:
             event, (topic, place) = events.from_record(record), self.place(record)
             if topic == events.topic_of(event):
                 self.places[event.get_id()].append(place)
-            elif topic.endswith(".dlq"):
-                self.dead[event.get_id()].append((self.published.get(place, math.nan), place))
         for record in records:
             self.add_record(record)
         self.after_the_one_before()
-        self.as_published()
         self.add_requests()
         self.add_services()
+        self.as_published()
         for record in records:
             self.after_its_cause(record)
 
@@ -99,9 +98,7 @@ class Story:
         kind = "reply" if topic == "shop.saga.reply" else "record"
         self.labels[event.get_id()] = label(event)
         name = self.writer(record, event)
-        source = "Relay" if name == "order" else PARTICIPANTS[name]
-        if self.sent_back(event, place):
-            source = "Operator"
+        source = "Operator" if self.sent_back(event, place) else relay_of(name)
         t = self.published.get(place, math.nan)
         self.numbers["record", *place] = int(event.get_id().rpartition("-")[2])
         self.add(("record", *place), kind, source, "Kafka", label(event), text(place), t)
@@ -113,11 +110,14 @@ class Story:
                 self.before[key].add(before)
 
     def as_published(self):
-        """What one relay has published: each record after the one before, which is no cause of it."""
+        """What one relay has published, and where it died: each after the one before, which is no cause of it."""
         logs = defaultdict(list)
         for key, row in self.rows.items():
-            if not math.isnan(row[5]):
+            if key[0] == "record" and not math.isnan(row[5]):
                 logs[row[1]].append((row[5], self.numbers[key], key))
+        for number, line in enumerate(self.lines):
+            if line.get("point") == "after_ack":
+                logs[relay_of(line["service"])].append((line["t"], math.inf, ("step", number)))
         for before, key in neighbours(logs):
             self.before[key].add(before)
             self.no_cause.add((before, key))
@@ -127,9 +127,27 @@ class Story:
         return retry.header(record, "group", event.get_source().rpartition("/")[2])
 
     def sent_back(self, event, place):
-        """Whether somebody has sent a dead letter back to where it came from: in no log, and there a second time."""
-        ce_id = event.get_id()
-        return bool(self.dead[ce_id]) and place not in self.published and place in self.places[ce_id][1:]
+        """Whether somebody has sent it there once more: in no log, and behind one that a relay has published."""
+        places = self.places[event.get_id()]
+        if place in self.published or place not in places or event.get_source().endswith(NEITHER):
+            return False
+        return any(before in self.published for before in places[: places.index(place)])
+
+    def before_sent_back(self, ce_id, place):
+        """The dead letter that somebody has sent back; if it is deleted, what led to it; without one, the original."""
+        read = [line["t"] for line in self.lines if line["step"] == "received" and self.where(line) == place]
+        letters = [
+            (line["t"], line["service"], self.where(line))
+            for line in self.lines
+            if line["step"] == "published" and line["topic"].endswith(".dlq") and line["ce_id"] == ce_id
+        ]
+        letters = [letter for letter in sorted(letters) if letter[0] < min(read, default=math.inf)]
+        if not letters:
+            return [("record", *self.places[ce_id][0])]
+        t, service, where = letters[-1]
+        if ("record", *where) in self.rows:
+            return [("record", *where)]
+        return [key for at, key in self.called[service, "done", ce_id] if at <= t]
 
     def place(self, record):
         topic = record.topic.removeprefix(self.prefix)
@@ -190,6 +208,8 @@ class Story:
             elif line["step"] in KINDS:
                 note = {"tx committed": "tx committed", "parked": "parked", "crashed": "kill -9"}.get(line["step"], "")
                 self.add(key, KINDS[line["step"]], name, name, note, text(where), t, last)
+                if line.get("point") == "after_ack":  # of what its relay has written
+                    self.before[key].add(("record", *where))
             else:
                 continue
             done.append((t, key))
@@ -211,7 +231,7 @@ class Story:
             earlier = [k for at, k in done if at <= t]
             later = [k for at, k in done if at > t]
             if not earlier:
-                raise LabError(f"{service} made a call for {ce_id}, which it has not received.", "", "")
+                raise LabError(f"{service} made a call for {ce_id}, which it has not received.", "", MEND)
             self.before[key].add(earlier[-1])
             if later:
                 self.before[later[0]].add(key)
@@ -226,7 +246,7 @@ class Story:
         cause = event.get_id() if copied else event.get_extension("causationid")
         t = self.rows[key][5]
         if self.sent_back(event, place):
-            found = [("record", *min(self.dead[event.get_id()])[1])]
+            found = self.before_sent_back(event.get_id(), place)
         elif writer in NEITHER:  # the first sale is of the first record, and so on
             number = self.places[event.get_id()].index(place)
             writer, found = None, [("record", *where) for where in self.places[cause][: number + 1]]
@@ -242,7 +262,7 @@ class Story:
             raise LabError(
                 f"{text(place)} ({event.get_id()}) has no cause on record.",
                 f"its causationid is {cause!r}, and no log says that {writer or 'a relay'} had that",
-                "read the step logs and the HTTP logs in run.folder",
+                MEND,
             )
         self.before[key].add(found[-1])
 
@@ -256,7 +276,9 @@ class Story:
         for key in self.rows:
             missing = [cause for cause in self.before[key] if cause not in self.rows]
             if missing:
-                raise LabError(f"{self.rows[key]} has no cause on record.", f"{missing[0]} is missing", "")
+                kind, _, target, label, place, _ = self.rows[key]
+                what = " ".join(filter(None, [kind, label, place]))
+                raise LabError(f"{target}: {what} has no cause on record.", f"{missing[0]} is missing", MEND)
             waits[key] = len(self.before[key])
             for cause in self.before[key]:
                 after[cause].append(key)
@@ -283,6 +305,11 @@ class Story:
 
 
 CALLERS = {"provider": "payment", "carrier": "shipping", "data-platform-server": "data-platform"}
+
+
+def relay_of(service):
+    """Who publishes what the service has written; the relay of orders has a lifeline of its own."""
+    return "Relay" if service == "order" else PARTICIPANTS[service]
 
 
 def neighbours(logs):

@@ -13,6 +13,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from helpers import shop
 from helpers.lab import LabError, open_lab, wait_until
 from helpers.shop import events, relay, retry, settings, steps, store, topics
+from helpers.shop.story import PARTICIPANTS
 from tests.unit.test_shop_run import broken
 
 SERVICES = ["order", "coupon", "stock", "balance", "payment", "shipping", "data-platform", "projection", "sales-rank"]
@@ -51,6 +52,10 @@ def test_every_service_is_killed_once_and_nothing_is_lost(lab, point, dying):
     assert run.statuses() == {"CANCELLED": 1, "COMPLETED": 1}
     assert run.sql("balance", "SELECT amount FROM balance") == [{"amount": 7_500}]
     assert broken(run) == []
+    for order, clock in itertools.product(["o-0001", "o-0002"], [True, False]):
+        story = shop.story(run, order, clock)
+        assert shop.cross_check(run, order, story) == []
+        assert story.loc[0, "source"] == "Customer"
 
 
 def test_an_order_whose_answer_was_lost_is_placed_once(lab):
@@ -115,21 +120,29 @@ def test_what_no_retry_mends_goes_to_the_dlq_and_is_accounted(lab):
         assert there == ["o-0001", "o-0002", "o-0003"][service not in ("payment", "provider") :], table
     assert run.statuses() == {"COMPLETED": 2, "NEEDS_OPERATOR": 1}
     assert broken(run) == ["L2"]  # what the operator sends is in no step log
-    for order, group, sales in [("o-0001", "payment", 0), ("o-0002", "shipping", 3), ("o-0003", "data-platform", 3)]:
-        records = records_of(run, order)
+    dead = [("o-0001", "payment", 0), ("o-0002", "shipping", 3), ("o-0003", "data-platform", 3)]
+    for (order, group, sales), clock in itertools.product(dead, [True, False]):
+        records = records_of(run, order, clock)
         by_hand = [number for number, row in enumerate(records) if row.source == "Operator"]
         [letter] = [number for number, row in enumerate(records) if row.place.startswith(f"{group}.dlq")]
         assert len(by_hand) == 2
         assert by_hand[0] > letter
         assert sum(row.place.startswith("product.sold") for row in records) == sales
-    for letter in topics.read(lab, "shipping.dlq"):
-        lab.admin.delete_records({TopicPartition(letter.topic, letter.partition): letter.offset + 1})
-    records_of(run, "o-0002")
+    for _, group, _ in dead:
+        for letter in topics.read(lab, f"{group}.dlq"):
+            lab.admin.delete_records({TopicPartition(letter.topic, letter.partition): letter.offset + 1})
+    for (order, group, _), clock in itertools.product(dead, [True, False]):
+        rows = list(shop.story(run, order, clock).itertuples())
+        sent = [row for row in records_of(run, order, clock) if ".retry." in row.place or row.source == "Operator"]
+        assert [row.source for row in sent[-2:]] == ["Operator"] * 2
+        assert [row.place.partition("[")[0] for row in sent[:-2]] == retry.topics(group)
+        asked = [number for number, row in enumerate(rows) if row.kind == "call" and row.source == PARTICIPANTS[group]]
+        assert asked[3] < min(number for number, row in enumerate(rows) if row.source == "Operator") < asked[4]
 
 
-def records_of(run, order):
+def records_of(run, order, clock=True):
     """The records of an order's story, which must be true."""
-    told = shop.story(run, order)
+    told = shop.story(run, order, clock)
     assert shop.cross_check(run, order, told) == []
     return list(told[told.target == "Kafka"].itertuples())
 
