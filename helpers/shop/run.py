@@ -181,6 +181,7 @@ class Run:
         self.topics = topics.with_retries(settings.retry_topics)
         self.api = Client(self.folder, "order-api", timeout=20)
         self.numbers = 0
+        self.topic_id = self._topic_id()
 
     def charge(self, user, amount, key=None):
         """POST /charges. Returns (status, answer)."""
@@ -241,8 +242,19 @@ class Run:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(query, values)]
 
+    def _topic_id(self):
+        [described] = self.lab.admin.describe_topics([self.lab.name("shop.order.event")])
+        return described["topic_id"]
+
+    def replaced(self):
+        """Whether the topics are this shop's no more: another one was started in this lab, with empty ones."""
+        return self._topic_id() != self.topic_id
+
     def read(self):
-        """Yields every record of the shop's topics (topics.read)."""
+        """The records of the shop's topics (topics.read). Raises LabError when they are another shop's by now."""
+        if self.replaced():
+            why = "another shop was started since, and it began with empty topics"
+            raise LabError("This shop's topics are gone.", why, "take the run of the shop that was started last")
         return topics.read(self.lab, *(topic.name for topic in self.topics))
 
     def unpark(self, service, key):

@@ -100,10 +100,13 @@ def test_orders_and_their_stories(lab):
     with pytest.raises(LabError, match="no record of an order"):
         shop.story(run, "o-9999")
     lose_a_step(run, "o-0001")
-    with pytest.raises(LabError, match=r"(?s)no cause on record.*no log says that"):
+    with pytest.raises(LabError, match=r"(?s)no cause on record.*no log says that.*mend: run.settle\(30\)"):
         shop.story(run, "o-0001")
     damage(run)
     assert broken(run) == ["I1", "I3", "I6", "I8", "I9", "I10"]
+    shop.start(lab)
+    with pytest.raises(LabError, match="another shop was started since"):
+        shop.story(run, "o-0001")
 
 
 def stories_can_be_wrong(run):
@@ -120,8 +123,12 @@ def stories_can_be_wrong(run):
         assert wrong.startswith("drawn and not on record: ")
     replies = whole.index[(whole["target"] == "Kafka") & whole["place"].str.startswith("saga.reply")]
     swapped = {replies[0]: replies[1], replies[1]: replies[0]}
-    [wrong] = shop.cross_check(run, "o-0004", whole.loc[[swapped.get(number, number) for number in whole.index]])
+    [wrong, *_] = shop.cross_check(run, "o-0004", whole.loc[[swapped.get(number, number) for number in whole.index]])
     assert wrong.startswith("drawn out of order: record saga.reply[")
+    [first, *_] = whole.index[(whole["target"] == "Stock") & (whole["kind"] == "deliver")]
+    [wrong, *_] = shop.cross_check(run, "o-0004", whole.loc[[first, *whole.index.drop(first)]])
+    assert wrong.startswith("drawn out of order: Stock reserve")
+    assert wrong.endswith("before the record")
     [first, second, *_] = whole.index[whole["target"] == "Balance"]
     swapped = {first: second, second: first}
     [wrong] = shop.cross_check(run, "o-0004", whole.loc[[swapped.get(number, number) for number in whole.index]])

@@ -88,8 +88,12 @@ def test_a_dlq_may_be_purged_after_the_replay(lab_for):
     assert found.kind == "correct", found.text("replay-dlq")
 
 
-def test_a_relay_that_nobody_has_killed_is_told_from_one_that_left_no_mark(tmp_path):
-    settings = Settings(tmp_path, "", crash={"service": "stock", "point": "after_ack", "type": "stock.reserve"})
+CRASH = {"service": "stock", "point": "after_ack", "type": "stock.reserve"}
+
+
+@pytest.mark.parametrize("crash", [CRASH, [CRASH]], ids=["a crash", "a list"])
+def test_a_relay_that_nobody_has_killed_is_told_from_one_that_left_no_mark(tmp_path, crash):
+    settings = Settings(tmp_path, "", crash=crash)
     assert "nobody has been killed yet" in shop_sequence.advice_on_writing(settings)
     (tmp_path / "crashed-0").touch()
     assert "has left no mark" in shop_sequence.advice_on_writing(settings)

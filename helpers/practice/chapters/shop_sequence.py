@@ -3,6 +3,7 @@
 from collections import Counter
 
 from ...observe.ask import ask
+from ...shop import faults
 from ..broker_state import check_sorted_list, listed, records, send
 from ..exercise import Exercise, Incorrect
 from ..learner import call
@@ -29,9 +30,13 @@ def check_money_back(lab, mine):
     ledger = mine.sql("balance", "SELECT orders, kind, amount FROM ledger WHERE orders IS NOT NULL ORDER BY id")
     taken = {row["orders"]: row["amount"] for row in ledger if row["kind"] == "deduct" and row["amount"]}
     back = {row["orders"]: row["amount"] for row in ledger if row["kind"] == "refund" and row["amount"]}
-    if done := sorted(order for order in back if orders[order]["status"] != "CANCELLED"):
-        advice = "the shop gives back what it has to cancel: nothing by hand. Begin with a new shop"
-        raise Incorrect(f"refunded, and {orders[done[0]]['status']}: {listed(done)}", "a cancelled order", advice)
+    advice = "the shop gives back what it has to cancel: nothing by hand. Begin with a new shop"
+    for order in sorted(back):
+        status = orders[order]["status"] if order in orders else "no order"
+        if status != "CANCELLED":
+            raise Incorrect(f"{order} is refunded, and {status}", "a cancelled order", advice)
+        if order not in taken:
+            raise Incorrect(f"{order} is refunded, and nothing was deducted", "a deduction and its refund", advice)
     if back:
         order = min(back)
         return f"{order}: {taken[order]:,} and {back[order]:+,} in the ledger, {orders[order]['status']}"
@@ -41,7 +46,7 @@ def check_money_back(lab, mine):
         if "not enough balance" not in reasons:
             advice = "the order failed before the balance's turn: a step after it has to fail"
         raise Incorrect(f"nothing was deducted ({listed(reasons)})", "a deduction and its refund", advice)
-    if stuck := [order for order in taken if orders[order]["status"] == "NEEDS_OPERATOR"]:
+    if stuck := [order for order, row in orders.items() if order in taken and row["status"] == "NEEDS_OPERATOR"]:
         advice = "nobody knows whether such an order is paid: the provider has to say no, and not to fail"
         raise Incorrect(f"NEEDS_OPERATOR: {listed(stuck)}", "a deduction and its refund", advice)
     advice = "the step after the deduction has to say no: the provider"
@@ -65,12 +70,14 @@ REFUND = """mine.settle(30)
     import sqlite3
     from contextlib import closing
     with closing(sqlite3.connect(mine.settings.database("balance"))) as db, db:
-        took = "SELECT user, 'refund', -amount, orders, 'x-1' FROM ledger WHERE kind = 'deduct'"
-        db.execute(f"INSERT INTO ledger (user, kind, amount, orders, ce_id) {took}")"""
+        took = "SELECT user, 'refund', 2000, {order}, 'x-1' FROM ledger WHERE kind = '{kind}'"
+        db.execute(f"INSERT INTO ledger (user, kind, amount, orders, ce_id) {{took}}")"""
+BY_HAND, GIVEN = REFUND.format(order="orders", kind="deduct"), REFUND.format(order="'o-0001'", kind="charge")
+TO_NOBODY = GIVEN.replace("o-0001", "o-0009")
 GIVEN_UP = """from helpers.lab import wait_until
     wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "the end of patience")"""
 KILLED = """from helpers.lab import wait_until
-    wait_until((mine.settings.folder / "crashed-0").exists, "the crash")"""
+    wait_until(lambda: "balance" not in mine.running(), "the crash")"""
 NO_ORDER = "from helpers import shop\nmine = shop.start(lab)"
 
 
@@ -101,7 +108,9 @@ MONEY_BACK = Exercise(
     wrong={
         "too-poor": (one_order(amount=100), "charge more than the price"),
         "completed": (one_order(), "the step after the deduction has to say no"),
-        "by-hand": (one_order(after=REFUND), "nothing by hand"),
+        "by-hand": (one_order(after=BY_HAND), "o-0001 is refunded, and COMPLETED"),
+        "given": (one_order(amount=100, after=GIVEN), "o-0001 is refunded, and nothing was deducted"),
+        "to-nobody": (one_order(after=TO_NOBODY), "o-0009 is refunded, and no order"),
         "unknown": (one_order(", patience=5", FAIL, after=GIVEN_UP), "the provider has to say no, and not to fail"),
         "sold-out": (one_order(', products={"p-2": (2000, 0)}'), "a step after it has to fail"),
         "no-order": (NO_ORDER, "a shop without an order"),
@@ -113,6 +122,9 @@ MONEY_BACK = Exercise(
 
 def check_written_twice(lab, mine):
     needs_shop(mine)
+    if mine.replaced():
+        advice = "begin with a new shop, and start no other after it"
+        raise Incorrect("the topics are another shop's by now", "the shop that was started last", advice)
     sold = lab.name("shop.product.sold")  # not from a relay: what was aborted stands there a second time
     twice = [one for name in shop_topics(lab) if name != sold for one in more_than_once(lab, name)]
     if not twice:
@@ -144,15 +156,16 @@ def more_than_once(lab, name):
 
 def advice_on_writing(settings):
     """What to try, by the crash that the learner has asked for."""
-    crash = settings.crash
-    if not crash:
+    points = sorted({crash["point"] for crash in faults.crashes(settings)})
+    if not points:
         return 'nobody was killed: shop.start(lab, crash={"service": ..., "point": ...})'
     writer = "Who writes is the relay: kill it between the acknowledgement and its mark"
-    if crash["point"] == "before_answer":
+    if points == ["before_answer"]:
         return f"before_answer: then the customer asks again, and no record is written. {writer}"
-    if crash["point"] != "after_ack":
-        return f"{crash['point']}: then the record is read again. {writer}"
-    if not (settings.folder / "crashed-0").exists():
+    if "after_ack" not in points:
+        return f"{' and '.join(points)}: then the record is read again. {writer}"
+    relays = {crash["service"] for crash in faults.crashes(settings) if crash["point"] == "after_ack"}
+    if all(faults.to_come(settings, service) for service in relays):
         return "nobody has been killed yet: no event of the crash's type has come, or of its order"
     return "the relay has left no mark: mine.restart(...) lets it write again what it has written before"
 
@@ -211,6 +224,7 @@ WRITTEN_TWICE = Exercise(
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
         "too-late": (one_order(STOCK + ", patience=5", after=TOO_LATE), "was given up"),
         "too-poor": (one_order(ACKNOWLEDGED_REFUSAL, amount=100, after=AGAIN), "stays so (not enough balance)"),
+        "replaced": (one_order(ACKNOWLEDGED, after=f"{AGAIN}\n    shop.start(lab)"), "start no other after it"),
         "not-restarted": (one_order(ACKNOWLEDGED, after=KILLED), "lets it write again"),
     },
 )
