@@ -11,7 +11,7 @@ from .. import observe
 from ..observe.ask import ask
 from .exercise import Incorrect, NotAttempted
 
-UNSENT = "if you have sent some: flush() or close() waits until they have arrived"
+UNSENT = "if you have sent some: `topic` holds the full name, and flush() or close() waits until they have arrived"
 
 
 def records(lab, topic, committed_only=False):
@@ -23,7 +23,7 @@ def records(lab, topic, committed_only=False):
 
 def ends(lab, topic):
     """{partition: end offset}."""
-    return {row.partition: row.end for row in observe.offsets(lab, topic).itertuples()}
+    return {int(row.partition): int(row.end) for row in observe.offsets(lab, topic).itertuples()}
 
 
 def committed(lab, topic, group):
@@ -122,6 +122,12 @@ def listed(items):
     return ", ".join(items[:5]) + (f" and {len(items) - 5} more" if len(items) > 5 else "")
 
 
+def short(answer):
+    """A learner's answer on one line, 200 characters at most."""
+    text = " ".join(repr(answer).split())
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
 def lost_or_twice(expected, found):
     """What is wrong with the values in a log, in words; "" when each expected one is there once and nothing else."""
     found, expected = list(found), list(expected)
@@ -146,4 +152,4 @@ def check_sorted_list(found, right, asked, why):
         advice = "is there a return?"
     elif isinstance(found, Iterable) and sorted(map(str, found)) == right:  # a set, a Series, or not sorted
         advice = "the names are right: a sorted list of them"
-    raise Incorrect(f"{asked} is {found!r}", f"{right}", advice)
+    raise Incorrect(f"{asked} is {short(found)}", f"{right}", advice)

@@ -33,7 +33,7 @@ PARTICIPANTS = {
 POINTS = ("note", "commit", "crash")
 KINDS = {"tx committed": "note", "parked": "note", "offset committed": "commit", "crashed": "crash"}
 WRITES = ("note", "crash")  # what a record comes after: the transaction that wrote it, and a crash before it went out
-MEND = "run.settle(30), and once more: it is still on its way. If the shop is quiet, read the logs in run.folder"
+MEND = "is the order still on its way? run.settle(30), and once more. In a quiet shop, read the logs in run.folder"
 NEITHER = ("projection", "sales-rank")  # read everything; their deliveries are left out
 
 

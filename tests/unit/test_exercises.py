@@ -34,6 +34,14 @@ def test_a_result_in_place_of_the_function_is_told_so(lab_for):
     [exercise] = [exercise for exercise in chapters.EXERCISES if exercise.id == "enough-partitions"]
     found = session.examine(exercise, lab_for(exercise), [4])
     assert "partitions_needed is 4: hand over the function itself" in found.text(exercise.id)
+    found = session.examine(exercise, lab_for(exercise), [...])
+    assert "partitions_needed: still to be written" in found.text(exercise.id)
+
+
+def test_a_tombstone_of_a_user_without_a_balance_asks_for_a_guard(lab_for):
+    exercise = consumers.REPLAY
+    found = outcome(exercise, lab_for(exercise), exercise.reference.replace("state.pop(user, None)", "del state[user]"))
+    assert (found.kind, found.lines[0]) == ("your code raised KeyError", ("message", "'hal'"))
 
 
 def test_partitions_a_record_of_an_old_producer_may_be_followed_by_a_newer_one(lab_for):

@@ -80,11 +80,8 @@ def test_groups_a_group_without_the_chapters_name_is_seen(lab_for):
 
 def test_a_dlq_may_be_purged_after_the_replay(lab_for):
     exercise = shop_design.REPLAY_DLQ
-    purge = """
-        from kafka import TopicPartition
-        lab.admin.delete_records({TopicPartition(topic, number): -1 for number in range(6)})
-    """
-    found = outcome(exercise, lab_for(exercise), unindented(exercise.reference) + "\n" + unindented(purge))
+    source = unindented(exercise.reference) + "\n" + unindented(shop_design.PURGE)
+    found = outcome(exercise, lab_for(exercise), source)
     assert found.kind == "correct", found.text("replay-dlq")
 
 

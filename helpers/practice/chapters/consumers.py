@@ -6,7 +6,7 @@ from numbers import Integral
 from kafka import TopicPartition
 
 from ...observe.ask import ask
-from ..broker_state import ReadToEnd, commit, committed, ends, listed, records, send, without_prefix
+from ..broker_state import ReadToEnd, commit, committed, ends, listed, records, send, short, without_prefix
 from ..exercise import Exercise, Incorrect, NotAttempted
 from ..learner import CodeRaised, call
 
@@ -24,7 +24,10 @@ def check_commit_three(lab):
     records(lab, topic)
     now = committed(lab, topic, group)
     if not now:
-        nothing = "if you have tried: there was nothing to commit. poll() without timeout_ms brings nothing at first"
+        nothing = (
+            "if you have tried: is there a commit(), and was something read before it? "
+            "poll() without timeout_ms brings nothing at first"
+        )
         raise NotAttempted(f"the group {group} has committed nothing", without_prefix(lab, topic, "three") or nothing)
     if 0 not in now:
         raise Incorrect(
@@ -193,6 +196,7 @@ COMMIT_THREE = Exercise(
 
 BALANCES = [("ada", 10), ("ben", 20), ("ada", 15), ("cho", 5), ("ben", None), ("dan", 7), ("cho", 9), ("ada", 12)]
 BALANCES += [("fay", 4), ("fay", None), ("gus", 3), ("fay", 8), ("gus", 0)]  # fay comes back, and gus has nothing
+BALANCES += [("hal", None)]  # left so long ago that no balance is left in the log
 
 
 def make_balances(lab):
@@ -212,7 +216,7 @@ def check_replay(lab, rebuild):
     with closing(ReadToEnd(lab, topic, max_poll_records=4)) as consumer:  # one poll() brings a part only
         state = call(rebuild, consumer, topic)
     if not isinstance(state, dict):
-        raise Incorrect(f"rebuild returned {state!r}", "a dict of user to balance", "return the dict at the end")
+        raise Incorrect(f"rebuild returned {short(state)}", "a dict of user to balance", "return the dict at the end")
     if not state:
         raise Incorrect(
             "rebuild returned an empty dict",
@@ -247,10 +251,10 @@ REPLAY = Exercise(
     topic="balances",
     text="""
         **State from the log.** Each record of `topic` is a user (key) and the user's new balance (value); a value
-        of None, a tombstone, means that the user has left. Write `rebuild(consumer, topic)`, which reads both
-        partitions from offset 0 and returns the balances as a dict, such as `{"ada": 12}`. The consumer has no
-        group and no partitions yet. Once you have given it some with `assign()`, a loop over it ends at the end of
-        the log.
+        of None, a tombstone, means that the user has left (older balances may be gone from the log). Write
+        `rebuild(consumer, topic)`, which reads both partitions from offset 0 and returns the balances as a dict, such
+        as `{"ada": 12}`. The consumer has no group and no partitions yet. Once you have given it some with `assign()`,
+        a loop over it ends at the end of the log.
     """,
     prepare=make_balances,
     answers=["rebuild"],
@@ -310,7 +314,7 @@ REPLAY = Exercise(
                 for record in consumer:
                     user = record.key.decode()
                     if record.value is None:
-                        state.pop(user)
+                        state.pop(user, None)
                     else:
                         state[user] = state.get(user, 0) + int(record.value)
                 return state
@@ -409,7 +413,7 @@ def check_since(lab, since):
         with closing(ReadToEnd(lab, topic, auto_offset_reset="earliest")) as consumer:
             found = call(since, consumer, topic, NEW_YEAR + minute * MINUTE)
         if not isinstance(found, list):
-            raise Incorrect(f"since returned {found!r}", "a list of values as text", "return [...]")
+            raise Incorrect(f"since returned {short(found)}", "a list of values as text", "return [...]")
         if other := next((one for one in found if not isinstance(one, str)), None):
             raise Incorrect(
                 f"since returned a list of {type(other).__name__}", "a list of values as text", "record.value.decode()"
@@ -593,15 +597,20 @@ def check_lag_zero(lab, handled):
         )
         raise Incorrect(f"committed is {now}, and the ends are {end}", "a lag of 0 in both partitions", advice)
     if not isinstance(handled, list):
-        raise Incorrect(f"handled is {handled!r}", "a list of the values that were handled", "handled.append(...)")
+        raise Incorrect(f"handled is {short(handled)}", "a list of the values that were handled", "handled.append(...)")
+    left = (
+        f"a consumer is still a member, perhaps of a cell that was interrupted, and another one waits for it. {again}"
+    )
+    joined = ask(lab, lambda admin: admin.describe_groups([lab.name("clerks")])[lab.name("clerks")]["members"])
     if not handled and now == DONE:
         seen = f"the group {lab.name('clerks')} has a lag of {lag}, and handled is empty"
-        left = "a consumer is still a member, perhaps of a cell that was interrupted. " + again
-        joined = ask(lab, lambda admin: admin.describe_groups([lab.name("clerks")])[lab.name("clerks")]["members"])
         raise NotAttempted(seen, without_prefix(lab, topic, "clerks") or (left if joined else ""))
     if others := [type(one).__name__ for one in handled if not isinstance(one, str | bytes)]:
         raise Incorrect(f"handled holds a {others[0]}", "the values as text", f"record.value.decode(). {again}")
     handled = [value.decode() if isinstance(value, bytes) else value for value in handled]
+    if written := next((value for value in handled if value.startswith("b'")), None):
+        advice = f"record.value.decode(); str() of bytes writes the b'...' as well. {again}"
+        raise Incorrect(f"handled holds the text {written}", "the values as text", advice)
     if lag == len(end) and all(end[number] - now.get(number, 0) == 1 for number in end):
         raise Incorrect(
             f"a lag of 1 in each partition: committed is {now}",
@@ -617,13 +626,15 @@ def check_lag_zero(lab, handled):
         if now == DONE and set(handled) - set(WAITING):
             advice = 'read and commit as the group lab.name("clerks"): it begins at what it has committed'
         seen = f"{len(handled)} records handled, and a lag of {lag}"
+        if joined:
+            raise Incorrect(f"{seen}, and a member in the group", "a lag of 0 in both partitions", left)
         raise Incorrect(seen, "a lag of 0 in both partitions", f"{advice}. {again}")
     if missing := [value for value in WAITING if value not in handled]:
         raise Incorrect(
             f"a lag of 0, and never handled: {listed(missing)}",
             f"the {len(WAITING)} records that were waiting",
-            "whoever moves the committed offset without reading loses what lies between"
-            f"{'' if handled else '; and a cell that ran twice has emptied its list'}. {again}",
+            "whoever moves the committed offset without reading loses what lies between; and a cell that runs again "
+            f"empties the list of what it had handled. {again}",
         )
     if extra := sorted({value for value in handled if value not in WAITING or handled.count(value) > 1}):
         raise Incorrect(
@@ -759,6 +770,16 @@ LAG_ZERO = Exercise(
             "handled holds a ConsumerRecord",
         ),
         "a-number": ("handled = 16", "a list of the values"),
+        "str": ("""handled = [str(b"0-4")]""", "handled holds the text b'0-4'"),
+        "left-open": (
+            """
+            from kafka import KafkaConsumer
+            settings = {"enable_auto_commit": False, "consumer_timeout_ms": 2000, **lab.client}
+            consumer = KafkaConsumer(topic, group_id=lab.name("clerks"), **settings)
+            handled = [next(consumer).value.decode() for _ in range(7)]
+            """,
+            "and another one waits for it",
+        ),
     },
 )
 

@@ -16,6 +16,7 @@ from ..broker_state import (
     other_topics,
     records,
     send,
+    short,
     without_prefix,
 )
 from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
@@ -83,7 +84,7 @@ def lag(lab, topic, group):
 def told_by(team):
     """The timeline of what actors.start returned; Incorrect for anything else."""
     if not hasattr(team, "timeline"):
-        raise Incorrect(f"team is {team!r}", "what actors.start returned", "team = actors.start(lab, ...)")
+        raise Incorrect(f"team is {short(team)}", "what actors.start returned", "team = actors.start(lab, ...)")
     return team.timeline()
 
 
@@ -194,13 +195,21 @@ def check_back_in_time(lab):
     now, end = committed(lab, topic, lab.name("auditors")), ends(lab, topic)
     right = {number: SINCE * (number + 1) for number in end}
     if now == end:
-        plain = "a plain number is an offset, and too large a one is the end; for a time use OffsetTimestamp"
+        plain = (
+            "if you have tried: a plain number is an offset, for a time use OffsetTimestamp; what is too large, or too "
+            "late, is the end. A seek() moves a consumer, and not the group"
+        )
         why = without_prefix(lab, topic, "auditors") or plain
         raise NotAttempted(f"the group {lab.name('auditors')} is at the end of both partitions", why)
     if now == right:
         return f"the group goes on at minute {SINCE} in both partitions: offsets {listed(right.values())}"
     advice = "OffsetTimestamp(milliseconds) for both partitions: lab.admin.reset_group_offsets(group, {place: ...})"
-    if now.get(1) == end[1] or now.get(0) == end[0]:
+    if gone := sorted(set(end) - set(now)):
+        advice = (
+            f"nothing is committed in partition {listed(gone)}: lab.group(...) makes Kafka forget what a group has "
+            'committed, lab.name("auditors") is its name alone. Begin afresh with practice.task("back-in-time", lab)'
+        )
+    elif now.get(1) == end[1] or now.get(0) == end[0]:
         advice = "a partition stands where it was: reset both"
     elif now.get(0) == right[0]:
         advice = "partition 1 has two readings a minute: a time, and not an offset, is the same in both"
@@ -244,6 +253,15 @@ BACK_IN_TIME = Exercise(
             lab.admin.reset_group_offsets(lab.name("auditors"), {{TopicPartition(topic, 0): minute}})
             """,
             "reset both",
+        ),
+        "forgotten": (
+            f"""
+            from kafka import TopicPartition
+            from kafka.admin import OffsetTimestamp
+            minute = OffsetTimestamp({NEW_YEAR:_} + {SINCE} * 60_000)
+            lab.admin.reset_group_offsets(lab.group("auditors"), {{TopicPartition(topic, 0): minute}})
+            """,
+            "lab.group(...) makes Kafka forget",
         ),
         "an-offset": (
             f"""

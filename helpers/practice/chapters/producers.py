@@ -520,7 +520,10 @@ def check_compressed(lab):
             f"set compression_type, and let a batch fill: a batch of one record has nothing to compress. {again}",
         )
     if disk > plain / 4:
-        advice = f"larger batches repeat more: linger_ms gives them time to fill. {again}"
+        advice = (
+            "compress all 300, in large batches, which repeat more: compression_type for every producer, and linger_ms "
+            f"gives batches time to fill. {again}"
+        )
         raise Incorrect(seen, "less than a quarter", advice)
     return seen
 

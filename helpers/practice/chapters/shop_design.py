@@ -211,6 +211,9 @@ def check_replayed(lab):
     if hidden and len(found) < len(PARCELS):
         advice = f"a transaction has to be committed: commit_transaction(). {AFRESH}"
         raise Incorrect(f"{hidden} records of a transaction that is open or aborted", "records for everybody", advice)
+    if lost := sorted(set(PARCELS) - set(dead["key"]) - set(found["key"])):
+        advice = f"a DLQ is purged when its letters are back, and not before. {AFRESH}"
+        raise Incorrect(f"in neither topic: {listed(lost)}", "each record once", advice)
     if len(found) == len(BACK):
         raise NotAttempted(f"the original topic has the {len(BACK)} records that were back already")
     ids = [dict(headers).get("ce_id") for headers in found["headers"]]
@@ -271,6 +274,12 @@ IN_TRANSACTION = """
         producer.abort_transaction()
 """
 
+PURGE = """
+    from kafka import TopicPartition
+
+    lab.admin.delete_records({TopicPartition(topic, number): -1 for number in range(6)})
+"""
+
 REPLAY_DLQ = Exercise(
     id="replay-dlq",
     chapter="design",
@@ -302,6 +311,7 @@ REPLAY_DLQ = Exercise(
         "new-id": (replaying().replace("headers=kept", 'headers=[("ce_id", b"new")]'), "no inbox refuses it"),
         "aborted": (IN_TRANSACTION, "a transaction has to be committed"),
         "to-the-dlq": (replaying(target="topic"), "the DLQ has 10 records"),
+        "purged-first": (PURGE, "in neither topic: o-0001"),
     },
 )
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 from ...observe.ask import ask
 from ...shop import faults
-from ..broker_state import check_sorted_list, listed, records, send
+from ..broker_state import check_sorted_list, listed, records, send, short
 from ..exercise import Exercise, Incorrect
 from ..learner import call
 
@@ -14,7 +14,7 @@ from ..learner import call
 def needs_shop(mine):
     """Raises unless it is a shop that shop.start returned, with its inbox and outbox, and an order was placed in it."""
     if not hasattr(mine, "sql") or not hasattr(mine, "statuses"):
-        raise Incorrect(f"mine is {mine!r}"[:80], "a running shop", "mine = shop.start(lab)")
+        raise Incorrect(f"mine is {short(mine)}", "a running shop", "mine = shop.start(lab)")
     for guard in ("inbox", "outbox"):
         if not getattr(mine.settings, guard):
             raise Incorrect(f"a shop without an {guard}", "one with its guards", f"shop.start without {guard}=False")
