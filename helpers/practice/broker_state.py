@@ -99,20 +99,23 @@ class ReadToEnd(KafkaConsumer):
     def __init__(self, lab, topic, **settings):
         super().__init__(**settings, **lab.client)
         self.ends = {TopicPartition(topic, number): end for number, end in ends(lab, topic).items()}
-        self.handed_out = 0
+        self.handed_out = set()  # (partition, offset)
 
     def subscribe(self, *arguments, **settings):
         raise RuntimeError("this consumer gets its partitions by assign(), not by subscribe()")
+
+    def poll(self, *arguments, **settings):
+        polled = super().poll(*arguments, **settings)
+        self.handed_out |= {(record.partition, record.offset) for some in polled.values() for record in some}
+        return polled
 
     def __next__(self):
         places = self.assignment()
         if not places:
             raise RuntimeError("this consumer has no partitions yet: assign() gives it some")
-        if all(self.position(place) >= self.ends.get(place, 0) for place in places):
+        if all(self.position(place) >= self.ends.get(place, 0) for place in places - self.paused()):
             raise StopIteration
-        record = super().__next__()
-        self.handed_out += 1
-        return record
+        return super().__next__()
 
 
 def listed(items):

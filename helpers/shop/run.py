@@ -228,9 +228,13 @@ class Run:
 
     def behave(self, server, *rules):
         """Makes the "provider", "carrier" or "data-platform-server" follow these rules (third_party.py), or none."""
-        if server not in SERVERS or not all(isinstance(rule, dict) and rule.get("do") in RULES for rule in rules):
+        can = RULES if server == "provider" else set(RULES) - {"decline"}
+        if server not in SERVERS or not all(isinstance(rule, dict) and rule.get("do") in can for rule in rules):
             what = f"behave({', '.join(map(repr, (server, *rules)))}) is no rule of a server."
-            why = f"servers are {', '.join(SERVERS)}; a rule is a dict whose do is one of {', '.join(RULES)}"
+            why = (
+                f"servers are {', '.join(SERVERS)}; a rule is a dict whose do is one of {', '.join(RULES)}, "
+                "and only the provider declines"
+            )
             raise LabError(what, why, 'run.behave("provider", {"do": "decline", "times": 1})')
         with self._answered(server):
             Client(self.folder, server).ask("PUT", "/behaviour", {"rules": list(rules)})

@@ -38,6 +38,13 @@ def test_a_result_in_place_of_the_function_is_told_so(lab_for):
     assert "partitions_needed: still to be written" in found.text(exercise.id)
 
 
+def test_a_partition_with_nothing_so_late_may_be_paused(lab_for):
+    exercise, lists = consumers.SINCE, "assign(list(found))"
+    both = "assign(places); consumer.pause(*(place for place in places if place not in found))"
+    found = outcome(exercise, lab_for(exercise), exercise.reference.replace(lists, both))
+    assert (found.kind, lists in exercise.reference) == ("correct", True), found.text("since")
+
+
 def test_a_tombstone_of_a_user_without_a_balance_asks_for_a_guard(lab_for):
     exercise = consumers.REPLAY
     found = outcome(exercise, lab_for(exercise), exercise.reference.replace("state.pop(user, None)", "del state[user]"))

@@ -72,7 +72,8 @@ def test_orders_and_their_stories(lab):
     run.order("ann", "p-9")
     run.settle(30)
     assert told(run, "o-0002")[-1] == "cancelled: not enough balance"
-    for wrong in [("payment", {"do": "fail"}), ("provider", "decline"), ("provider", {"do": "refuse"})]:
+    wrong_rules = [("provider", "decline"), ("provider", {"do": "refuse"}), ("carrier", {"do": "decline"})]
+    for wrong in [("payment", {"do": "fail"}), *wrong_rules]:
         with pytest.raises(LabError, match="is no rule of a server"):
             run.behave(*wrong)
     run.behave("provider", {"do": "decline"})

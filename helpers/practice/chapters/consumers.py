@@ -26,7 +26,7 @@ def check_commit_three(lab):
     if not now:
         nothing = (
             "if you have tried: is there a commit(), and was something read before it? "
-            "poll() without timeout_ms brings nothing at first"
+            "poll() without timeout_ms brings nothing at first, and lab.group(...) makes Kafka forget a commit"
         )
         raise NotAttempted(f"the group {group} has committed nothing", without_prefix(lab, topic, "three") or nothing)
     if 0 not in now:
@@ -46,11 +46,15 @@ def check_commit_three(lab):
         advice = {
             0: "nothing was read: the commit comes after the third record",
             2: "committed is the offset to read next, not the last one that was read",
+            4: "a fourth record was read before the commit; or close() committed once more, with enable_auto_commit on",
             5: "5 is the end of the batch, and of the log. commit() after poll() commits the whole batch; without "
             "enable_auto_commit=False close() commits the position once more; and a new group begins at the end "
             'without auto_offset_reset="earliest"',
         }.get(now[0], "commit after the third record: without arguments, commit() takes the consumer's position")
-        raise Incorrect(f"committed in partition 0: {now[0]}", "3: three records read, 3 is the next", advice)
+        again = 'The group goes on from there: practice.task("commit-three", lab), and your cell once more'
+        raise Incorrect(
+            f"committed in partition 0: {now[0]}", "3: three records read, 3 is the next", f"{advice}. {again}"
+        )
     if ask(lab, lambda admin: admin.describe_groups([group])[group])["members"]:
         raise Incorrect(
             "the group three still has a member", "a consumer that is closed", "consumer.close() at the end"
@@ -150,7 +154,7 @@ COMMIT_THREE = Exercise(
             consumer.commit()
             consumer.close()
             """,
-            "committed in partition 0: 4",
+            "a fourth record was read",
         ),
         "other-partition": (
             """
@@ -410,7 +414,7 @@ def check_since(lab, since):
     records(lab, topic)
     for minute in (2, 4):
         expected = [f"{p}-{m}" for p, m in READINGS if m >= minute]
-        with closing(ReadToEnd(lab, topic, auto_offset_reset="earliest")) as consumer:
+        with closing(ReadToEnd(lab, topic, auto_offset_reset="earliest", max_poll_records=2)) as consumer:
             found = call(since, consumer, topic, NEW_YEAR + minute * MINUTE)
         if not isinstance(found, list):
             raise Incorrect(f"since returned {short(found)}", "a list of values as text", "return [...]")
@@ -418,6 +422,9 @@ def check_since(lab, since):
             raise Incorrect(
                 f"since returned a list of {type(other).__name__}", "a list of values as text", "record.value.decode()"
             )
+        if written := next((one for one in found if one.startswith("b'")), None):
+            advice = "record.value.decode(); str() of bytes writes the b'...' as well"
+            raise Incorrect(f"for minute {minute}, among others the text {written}", "values as text", advice)
         if early := sorted(set(found) - set(expected)):
             raise Incorrect(
                 f"for minute {minute}, among others: {listed(early)}",
@@ -434,11 +441,14 @@ def check_since(lab, since):
             raise Incorrect(
                 f"for minute {minute}, not there: {listed(missing)}",
                 listed(expected),
-                "each partition has offsets of its own: look up and seek both. The record of that very minute counts",
+                "each partition has offsets of its own: look up and seek both. Read to the end: one poll() brings a "
+                "part. The record of that very minute counts",
             )
-        if consumer.handed_out > len(expected):
+        if twice := sorted({one for one in found if found.count(one) > 1}):
+            raise Incorrect(f"for minute {minute}, more than once: {listed(twice)}", "each once", "append once")
+        if len(consumer.handed_out) > len(expected):
             raise Incorrect(
-                f"for minute {minute}, your loop got {consumer.handed_out} records to find {len(expected)}",
+                f"for minute {minute}, your loop got {len(consumer.handed_out)} records to find {len(expected)}",
                 "no record that is too early",
                 "seek to what offsets_for_times gives, and the loop begins there",
             )
@@ -500,6 +510,57 @@ SINCE = Exercise(
                 return [record.value.decode() for record in consumer if record.timestamp >= milliseconds]
             """,
             "your loop got 10 records to find 6",
+        ),
+        "polled-all": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+                consumer.assign(places)
+                consumer.seek_to_beginning()
+                values, ends = [], consumer.end_offsets(places)
+                while any(consumer.position(place) < ends[place] for place in places):
+                    for records in consumer.poll(timeout_ms=1000).values():
+                        values += [record.value.decode() for record in records if record.timestamp >= milliseconds]
+                return values
+            """,
+            "and the loop begins there",
+        ),
+        "one-poll": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+                found = consumer.offsets_for_times(dict.fromkeys(places, milliseconds))
+                found = {place: one.offset for place, one in found.items() if one}
+                consumer.assign(list(found))
+                for place, offset in found.items():
+                    consumer.seek(place, offset)
+                polled = consumer.poll(timeout_ms=5000)
+                return [record.value.decode() for records in polled.values() for record in records]
+            """,
+            "one poll() brings a part",
+        ),
+        "twice": (
+            """
+            from kafka import TopicPartition
+            def since(consumer, topic, milliseconds):
+                places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+                found = consumer.offsets_for_times(dict.fromkeys(places, milliseconds))
+                found = {place: one.offset for place, one in found.items() if one}
+                consumer.assign(list(found))
+                for place, offset in found.items():
+                    consumer.seek(place, offset)
+                return [record.value.decode() for record in consumer for _ in range(2)]
+            """,
+            "for minute 2, more than once: 0-2",
+        ),
+        "str": (
+            """
+            def since(consumer, topic, milliseconds):
+                return [str(b"0-2")]
+            """,
+            "among others the text b'0-2'",
         ),
         "one-partition": (
             """
@@ -589,7 +650,8 @@ def check_lag_zero(lab, handled):
     topic = lab.name("backlog")
     records(lab, topic)
     now, end = committed(lab, topic, lab.name("clerks")), ends(lab, topic)
-    lag = sum(end[number] - now.get(number, 0) for number in end)
+    lags = {number: end[number] - now.get(number, 0) for number in end}
+    lag = sum(lags.values())
     again = 'Begin afresh with practice.task("lag-zero", lab) and handled = []'
     if any(offset > end[number] for number, offset in now.items()):
         advice = (
@@ -599,12 +661,17 @@ def check_lag_zero(lab, handled):
     if not isinstance(handled, list):
         raise Incorrect(f"handled is {short(handled)}", "a list of the values that were handled", "handled.append(...)")
     left = (
-        f"a consumer is still a member, perhaps of a cell that was interrupted, and another one waits for it. {again}"
+        "a consumer is still a member: close() it (before that commit(), or leave enable_auto_commit on). While it is "
+        f"there, a new one waits for its partitions. {again}"
     )
     joined = ask(lab, lambda admin: admin.describe_groups([lab.name("clerks")])[lab.name("clerks")]["members"])
     if not handled and now == DONE:
         seen = f"the group {lab.name('clerks')} has a lag of {lag}, and handled is empty"
-        raise NotAttempted(seen, without_prefix(lab, topic, "clerks") or (left if joined else ""))
+        tried = (
+            "if you have tried: the loop brought nothing. A new member waits some seconds for its partitions "
+            "(consumer_timeout_ms=2000), and `topic` holds the full name"
+        )
+        raise NotAttempted(seen, without_prefix(lab, topic, "clerks") or (left if joined else tried))
     if others := [type(one).__name__ for one in handled if not isinstance(one, str | bytes)]:
         raise Incorrect(f"handled holds a {others[0]}", "the values as text", f"record.value.decode(). {again}")
     handled = [value.decode() if isinstance(value, bytes) else value for value in handled]
@@ -618,14 +685,14 @@ def check_lag_zero(lab, handled):
             f"a committed offset is the one to read next: record.offset + 1. {again}",
         )
     if lag:
-        again = without_prefix(lab, topic, "clerks") or again
         advice = (
-            "what is handled must be committed too: by commit(), or by close() where enable_auto_commit is left on. "
-            "A loop that ends early leaves some"
+            "what is handled must be committed too, in its own partition: by commit(), or by close() where "
+            "enable_auto_commit is left on. A loop that ends early leaves some, and assign() those of a partition"
         )
         if now == DONE and set(handled) - set(WAITING):
             advice = 'read and commit as the group lab.name("clerks"): it begins at what it has committed'
-        seen = f"{len(handled)} records handled, and a lag of {lag}"
+        advice = without_prefix(lab, topic, "clerks") or advice
+        seen = f"{len(handled)} records handled, and a lag of {lag} ({lags})"
         if joined:
             raise Incorrect(f"{seen}, and a member in the group", "a lag of 0 in both partitions", left)
         raise Incorrect(seen, "a lag of 0 in both partitions", f"{advice}. {again}")
@@ -710,6 +777,16 @@ LAG_ZERO = Exercise(
             """,
             "16 records handled, and a lag of 16",
         ),
+        "one-partition": (
+            """
+            from kafka import KafkaConsumer, TopicPartition
+            settings = {"consumer_timeout_ms": 2000, **lab.client}
+            with KafkaConsumer(group_id=lab.name("clerks"), **settings) as consumer:
+                consumer.assign([TopicPartition(topic, 1)])
+                handled = [record.value.decode() for record in consumer]
+            """,
+            "a lag of 6 ({0: 6, 1: 0})",
+        ),
         "everything": (
             """
             from helpers import observe
@@ -778,7 +855,7 @@ LAG_ZERO = Exercise(
             consumer = KafkaConsumer(topic, group_id=lab.name("clerks"), **settings)
             handled = [next(consumer).value.decode() for _ in range(7)]
             """,
-            "and another one waits for it",
+            "a consumer is still a member: close() it",
         ),
     },
 )

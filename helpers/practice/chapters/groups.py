@@ -194,6 +194,9 @@ def check_back_in_time(lab):
     records(lab, topic)
     now, end = committed(lab, topic, lab.name("auditors")), ends(lab, topic)
     right = {number: SINCE * (number + 1) for number in end}
+    if now != right and members(lab, lab.name("auditors"))[1]:
+        advice = "close() it: reset_group_offsets moves an empty group, and returns an error for another"
+        raise Incorrect("the group has a member", "a group without members", advice)
     if now == end:
         plain = (
             "if you have tried: a plain number is an offset, for a time use OffsetTimestamp; what is too large, or too "
@@ -203,7 +206,10 @@ def check_back_in_time(lab):
         raise NotAttempted(f"the group {lab.name('auditors')} is at the end of both partitions", why)
     if now == right:
         return f"the group goes on at minute {SINCE} in both partitions: offsets {listed(right.values())}"
-    advice = "OffsetTimestamp(milliseconds) for both partitions: lab.admin.reset_group_offsets(group, {place: ...})"
+    advice = (
+        "OffsetTimestamp(milliseconds) for both partitions: lab.admin.reset_group_offsets(group, {place: ...}). "
+        "A minute is 60_000 milliseconds"
+    )
     if gone := sorted(set(end) - set(now)):
         advice = (
             f"nothing is committed in partition {listed(gone)}: lab.group(...) makes Kafka forget what a group has "
@@ -253,6 +259,19 @@ BACK_IN_TIME = Exercise(
             lab.admin.reset_group_offsets(lab.name("auditors"), {{TopicPartition(topic, 0): minute}})
             """,
             "reset both",
+        ),
+        "with-a-member": (
+            f"""
+            from kafka import KafkaConsumer, TopicPartition
+            from kafka.admin import OffsetTimestamp
+            consumer = KafkaConsumer(topic, group_id=lab.name("auditors"), **lab.client)
+            while not consumer.assignment():
+                consumer.poll(timeout_ms=500)
+            minute = OffsetTimestamp({NEW_YEAR:_} + {SINCE} * 60_000)
+            places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+            lab.admin.reset_group_offsets(lab.name("auditors"), dict.fromkeys(places, minute))
+            """,
+            "the group has a member",
         ),
         "forgotten": (
             f"""

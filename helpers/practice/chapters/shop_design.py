@@ -215,7 +215,11 @@ def check_replayed(lab):
         advice = f"a DLQ is purged when its letters are back, and not before. {AFRESH}"
         raise Incorrect(f"in neither topic: {listed(lost)}", "each record once", advice)
     if len(found) == len(BACK):
-        raise NotAttempted(f"the original topic has the {len(BACK)} records that were back already")
+        advice = (
+            "if you have sent some: to lab.name(...) of original-topic, and flush() or .get(timeout=10) waits until "
+            "they have arrived; values of headers are bytes"
+        )
+        raise NotAttempted(f"the original topic has the {len(BACK)} records that were back already", advice)
     ids = [dict(headers).get("ce_id") for headers in found["headers"]]
     ids = [one.decode() if isinstance(one, bytes) else one for one in ids]
     if None in ids:

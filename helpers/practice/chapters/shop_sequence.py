@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ...observe.ask import ask
-from ...shop import faults
+from ...shop import faults, steps
 from ..broker_state import check_sorted_list, listed, records, send, short
 from ..exercise import Exercise, Incorrect
 from ..learner import call
@@ -19,14 +19,21 @@ def needs_shop(mine):
         if not getattr(mine.settings, guard):
             raise Incorrect(f"a shop without an {guard}", "one with its guards", f"shop.start without {guard}=False")
     if not mine.statuses():
-        raise Incorrect("a shop without an order", "an order", "mine.charge(...), then mine.order(...)")
+        advice = "mine.charge(...), then mine.order(...): it returns 202 when the order is accepted, or says why not"
+        if gone := sorted(mine.names - set(mine.running())):
+            advice = f"not running: {listed(gone)}. mine.restart({gone[0]!r}), then mine.order(...)"
+        raise Incorrect("a shop without an order", "an order", advice)
 
 
 def check_money_back(lab, mine):
     needs_shop(mine)
     orders = {row["id"]: row for row in mine.sql("order", "SELECT id, status, reason FROM orders ORDER BY number")}
     if still := [order for order, row in orders.items() if row["status"] in ("RUNNING", "CANCELLING")]:
-        raise Incorrect(f"{listed(still)} is still on its way", "a quiet shop", "mine.settle(30) waits for it")
+        advice = (
+            "mine.settle(30) waits for it. If it has waited in vain: a step that fails is tried again, for an hour; "
+            "one that says no is not"
+        )
+        raise Incorrect(f"{listed(still)} is still on its way", "a quiet shop", advice)
     ledger = mine.sql("balance", "SELECT orders, kind, amount FROM ledger WHERE orders IS NOT NULL ORDER BY id")
     taken = {row["orders"]: row["amount"] for row in ledger if row["kind"] == "deduct" and row["amount"]}
     back = {row["orders"]: row["amount"] for row in ledger if row["kind"] == "refund" and row["amount"]}
@@ -49,7 +56,7 @@ def check_money_back(lab, mine):
     if stuck := [order for order, row in orders.items() if order in taken and row["status"] == "NEEDS_OPERATOR"]:
         advice = "nobody knows whether such an order is paid: the provider has to say no, and not to fail"
         raise Incorrect(f"NEEDS_OPERATOR: {listed(stuck)}", "a deduction and its refund", advice)
-    advice = "the step after the deduction has to say no: the provider"
+    advice = "the step after the deduction has to say no: the provider, who is told so before the order"
     raise Incorrect(f"paid for and completed: {listed(taken)}", "a deduction and its refund", advice)
 
 
@@ -78,6 +85,14 @@ GIVEN_UP = """from helpers.lab import wait_until
     wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "the end of patience")"""
 KILLED = """from helpers.lab import wait_until
     wait_until(lambda: "balance" not in mine.running(), "the crash")"""
+DIED_AT_CHARGE = """
+    from helpers import shop
+    from helpers.lab import wait_until
+
+    mine = shop.start(lab, crash={"service": "balance", "point": "after_ack"})
+    mine.charge("eve", 10_000)
+    wait_until(lambda: "balance" not in mine.running(), "the crash")
+"""
 NO_ORDER = "from helpers import shop\nmine = shop.start(lab)"
 
 
@@ -108,6 +123,8 @@ MONEY_BACK = Exercise(
     wrong={
         "too-poor": (one_order(amount=100), "charge more than the price"),
         "completed": (one_order(), "the step after the deduction has to say no"),
+        "failing": (one_order(before=FAIL, after=""), "one that says no is not"),
+        "nobody-there": (DIED_AT_CHARGE, "not running: balance. mine.restart("),
         "by-hand": (one_order(after=BY_HAND), "o-0001 is refunded, and COMPLETED"),
         "given": (one_order(amount=100, after=GIVEN), "o-0001 is refunded, and nothing was deducted"),
         "to-nobody": (one_order(after=TO_NOBODY), "o-0009 is refunded, and no order"),
@@ -129,6 +146,9 @@ def check_written_twice(lab, mine):
     twice = [one for name in shop_topics(lab) if name != sold for one in more_than_once(lab, name)]
     if not twice:
         raise Incorrect("no ce_id is twice in a topic", "one that is", advice_on_writing(mine.settings))
+    if not any(n > 1 for n in sent(mine).values()):
+        advice = f"not by hand: {advice_on_writing(mine.settings)}"
+        raise Incorrect(f"{twice[0]} is there twice, and no relay has sent it twice", "a relay that has", advice)
     if found := mine.sql("balance", "SELECT ce_id FROM ledger GROUP BY ce_id HAVING count(*) > 1"):
         ids = listed(row["ce_id"] for row in found)
         raise Incorrect(f"{ids} is twice in the ledger", "one effect", "leave the inbox as it is")
@@ -140,6 +160,11 @@ def check_written_twice(lab, mine):
             advice = f"a cancelled order stays so ({reason}): begin with a new shop"
         raise Incorrect(f"orders: {found}", "all COMPLETED", advice)
     return f"{twice[0]} is there twice, its effect once, and every order is COMPLETED"
+
+
+def sent(mine):
+    """How often each event was sent to each topic by a relay, by the step logs."""
+    return Counter((one["topic"], one["ce_id"]) for one in steps.read(mine.folder) if one["step"] == "sending")
 
 
 def shop_topics(lab):
@@ -195,6 +220,13 @@ UNANSWERED = """
     mine.settle(30)
 """
 
+COPY = """mine.settle(30)
+    from kafka import KafkaProducer
+    [one] = [one for one in mine.read() if dict(one.headers).get("ce_type") == b"shop.balance.deducted.v1"]
+    with KafkaProducer(**lab.client) as producer:
+        producer.send(one.topic, one.value, one.key, one.headers).get(timeout=10)
+    mine.settle(30)"""
+
 WRITTEN_TWICE = Exercise(
     id="written-twice",
     chapter="sequence",
@@ -219,7 +251,8 @@ WRITTEN_TWICE = Exercise(
         "no-order": (NO_ORDER, "a shop without an order"),
         "no-inbox": (one_order(", inbox=False"), "without inbox=False"),
         "no-outbox": (one_order(", outbox=False"), "without outbox=False"),
-        "no-crash": (one_order(), "nobody was killed"),
+        "no-crash": (one_order(), "nobody was killed: shop.start"),
+        "copied": (one_order(after=COPY), "and no relay has sent it twice"),
         "asked-twice": (UNANSWERED, "then the customer asks again"),
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
         "too-late": (one_order(STOCK + ", patience=5", after=TOO_LATE), "was given up"),
