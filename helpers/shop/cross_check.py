@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 
 from . import events, steps, web
-from .story import NEITHER, PARTICIPANTS, text
+from .story import DELIVERED, NEITHER, PARTICIPANTS, text
 
 LOGGED = {
     "received": "delivered",
@@ -14,7 +14,6 @@ LOGGED = {
     "offset committed": "offset committed",
     "crashed": "kill -9",
 }
-DELIVERED = ("deliver", "redeliver", "refused")
 
 
 def cross_check(run, order, story):
@@ -57,8 +56,13 @@ def otherwise_than_logged(run, order, story):
     """What a service did with a partition's records, or with one event, drawn in another order than that of its log."""
     there, drawn = [*logged(run, order)], [what for row in story.itertuples() for what in drawn_by(row)]
     event = {text(place_of(line)): line["ce_id"] for line in steps.read(run.folder) if "offset" in line}
-    wrong = [*differing(there, drawn, lambda place: place.partition("@")[0]), *differing(there, drawn, event.get)]
+    wrong = [*differing(there, drawn, partition), *differing(there, drawn, event.get)]
     return dict.fromkeys(wrong)  # each once
+
+
+def partition(place):
+    """ "order.event[4]" of "order.event[4]@1"; None of a crash before there was a record."""
+    return place and place.partition("@")[0]
 
 
 def differing(there, drawn, part):
@@ -134,4 +138,4 @@ def drawn_by(row):
     elif row.kind == "reply":
         yield "answered", row.source, row.label
     else:
-        yield row.label or "offset committed", row.target, row.place
+        yield row.label or "offset committed", row.target, row.place if isinstance(row.place, str) else None

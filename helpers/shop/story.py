@@ -32,6 +32,7 @@ PARTICIPANTS = {
 }
 POINTS = ("note", "commit", "crash")
 KINDS = {"tx committed": "note", "parked": "note", "offset committed": "commit", "crashed": "crash"}
+DELIVERED = ("deliver", "redeliver", "refused")
 WRITES = ("note", "crash")  # what a record comes after: the transaction that wrote it, and a crash before it went out
 MEND = "is the order still on its way? run.settle(30), and once more. In a quiet shop, read the logs in run.folder"
 NEITHER = ("projection", "sales-rank")  # read everything; their deliveries are left out
@@ -41,8 +42,9 @@ def story(run, order, clock=True):
     """What happened to an order, as a DataFrame in causal order, a row for each thing.
 
     Columns: kind (call, record, deliver, reply, redeliver, refused, commit, crash, note), source, target (who),
-    label, place ("balance.command[5]@22"), t (seconds since the first thing; empty with clock=False). Raises LabError
-    for an unknown order, and when something is on record whose cause is not.
+    label, place ("balance.command[5]@22"), t (seconds since the first thing; of a record, when it was known to be
+    there; empty with clock=False). Raises LabError for an unknown order, and when something is on record whose cause
+    is not.
     """
     import pandas as pd  # here, because the services do not need it
 
@@ -59,16 +61,17 @@ class Story:
     def __init__(self, run, order):
         self.order, self.rows, self.before, self.no_cause = order, {}, defaultdict(set), set()
         self.prefix = run.lab.prefix
-        self.lines = [line for line in steps.read(run.folder) if line.get("order") == order]
-        self.requests = [line for line in web.read_logs(run.folder) if line["order"] == order]
         records = [record for record in run.read() if events.is_of(record, order)]
         if not records:
             raise LabError(f"There is no record of an order {order}.", "", "run.order(...) answers with the order's id")
-        self.published = {
-            (line["topic"], line["partition"], line["offset"]): line["t"]
-            for line in self.lines
-            if line["step"] == "published"
-        }
+        self.lines = [line for line in steps.read(run.folder) if line.get("order") == order]
+        self.requests = [line for line in web.read_logs(run.folder) if line["order"] == order]
+        self.published = {self.where(line): line["t"] for line in self.lines if line["step"] == "published"}
+        self.sends = defaultdict(list)  # when a relay began to send an event to a topic
+        for line in self.lines:
+            if line["step"] == "sending":
+                self.sends[line["topic"], line["ce_id"]].append(line["t"])
+        self.times = self.times_of([self.place(record)[1] for record in records])
         self.labels, self.numbers = {}, {}
         self.places = defaultdict(list)  # by ce_id, in its own topic
         for record in records:
@@ -83,6 +86,7 @@ class Story:
         self.as_published()
         for record in records:
             self.after_its_cause(record)
+        self.by_hand_after_all()
 
     def add(self, key, kind, source, target, label, place, t, after=None):
         """A row, and what it comes after."""
@@ -90,6 +94,17 @@ class Story:
         if after:
             self.before[key].add(after)
         return key
+
+    def times_of(self, places):
+        """When each record was there: acknowledged or delivered, or one behind it in its partition."""
+        times = dict(self.published)
+        for line in self.lines:
+            if line["step"] == "received":
+                times[self.where(line)] = min(line["t"], times.get(self.where(line), math.inf))
+        for before, place in reversed(list(pairwise(sorted(places)))):
+            if before[:-1] == place[:-1] and place in times:
+                times[before] = min(times[place], times.get(before, math.inf))
+        return times
 
     def add_record(self, record):
         """source -> Kafka."""
@@ -99,7 +114,7 @@ class Story:
         self.labels[event.get_id()] = label(event)
         name = self.writer(record, event)
         source = "Operator" if self.sent_back(event, place) else relay_of(name)
-        t = self.published.get(place, math.nan)
+        t = self.times.get(place, math.nan)
         self.numbers["record", *place] = int(event.get_id().rpartition("-")[2])
         self.add(("record", *place), kind, source, "Kafka", label(event), text(place), t)
 
@@ -113,8 +128,8 @@ class Story:
         """What one relay has published, and where it died: each after the one before, which is no cause of it."""
         logs = defaultdict(list)
         for key, row in self.rows.items():
-            if key[0] == "record" and not math.isnan(row[5]):
-                logs[row[1]].append((row[5], self.numbers[key], key))
+            if key[0] == "record" and key[1:] in self.published:
+                logs[row[1]].append((self.published[key[1:]], self.numbers[key], key))
         for number, line in enumerate(self.lines):
             if line.get("point") == "after_ack":
                 logs[relay_of(line["service"])].append((line["t"], math.inf, ("step", number)))
@@ -127,27 +142,19 @@ class Story:
         return retry.header(record, "group", event.get_source().rpartition("/")[2])
 
     def sent_back(self, event, place):
-        """Whether somebody has sent it there once more: in no log, and behind one that a relay has published."""
+        """Whether somebody has sent it there once more: it is there more often than its relay has sent it."""
         places = self.places[event.get_id()]
-        if place in self.published or place not in places or event.get_source().endswith(NEITHER):
+        if place in self.published or place not in places[1:] or event.get_source().endswith(NEITHER):
             return False
-        return any(before in self.published for before in places[: places.index(place)])
+        return len(places) > len(self.sends[place[0], event.get_id()])
 
-    def before_sent_back(self, ce_id, place):
-        """The dead letter that somebody has sent back; if it is deleted, what led to it; without one, the original."""
-        read = [line["t"] for line in self.lines if line["step"] == "received" and self.where(line) == place]
-        letters = [
-            (line["t"], line["service"], self.where(line))
-            for line in self.lines
-            if line["step"] == "published" and line["topic"].endswith(".dlq") and line["ce_id"] == ce_id
-        ]
-        letters = [letter for letter in sorted(letters) if letter[0] < min(read, default=math.inf)]
-        if not letters:
-            return [("record", *self.places[ce_id][0])]
-        t, service, where = letters[-1]
-        if ("record", *where) in self.rows:
-            return [("record", *where)]
-        return [key for at, key in self.called[service, "done", ce_id] if at <= t]
+    def by_hand_after_all(self):
+        """What somebody has sent comes after all that was on record before it, which is no cause of it."""
+        for key, (_, source, _, _, _, t) in self.rows.items():
+            if source == "Operator":
+                earlier = {other for other, row in self.rows.items() if row[5] < t} - self.before[key]
+                self.before[key] |= earlier
+                self.no_cause |= {(other, key) for other in earlier}
 
     def place(self, record):
         topic = record.topic.removeprefix(self.prefix)
@@ -200,6 +207,9 @@ class Story:
             line = self.lines[number]
             where, key = self.where(line), ("step", number)
             if line["step"] == "received":
+                if ce_id not in self.labels:
+                    why = "it is deleted, by hand or by its topic's retention, or came after the topics were read"
+                    raise LabError(f"{text(where)} ({ce_id}) is not in its topic.", why, MEND)
                 kind = self.delivery(service, where, t, seen, refused)
                 again = "" if kind == "deliver" else "again: "
                 self.add(key, kind, "Kafka", name, again + self.labels[ce_id], text(where), t, last)
@@ -244,9 +254,8 @@ class Story:
         key, writer = ("record", *place), self.writer(record, event)
         copied = retry.header(record, "group", "")
         cause = event.get_id() if copied else event.get_extension("causationid")
-        t = self.rows[key][5]
         if self.sent_back(event, place):
-            found = self.before_sent_back(event.get_id(), place)
+            found = [("record", *self.places[event.get_id()][0])]
         elif writer in NEITHER:  # the first sale is of the first record, and so on
             number = self.places[event.get_id()].index(place)
             writer, found = None, [("record", *where) for where in self.places[cause][: number + 1]]
@@ -254,7 +263,9 @@ class Story:
             found = [k for _, k in self.called.get(("request", cause), [])]
         else:
             done = self.called.get((writer, "done", cause), [])
-            found = [k for at, k in done if self.rows[k][0] in WRITES and not at > t] or [k for _, k in done[:1]]
+            last = self.last_moment(event.get_id(), place, done)
+            self.before_it_came_again(key, place, done)
+            found = [k for at, k in done if self.rows[k][0] in WRITES and at <= last] or [k for _, k in done[:1]]
             if cause.startswith(f"{writer}-"):  # its own event, the first of two that one request has caused
                 found = [("record", *where) for where in self.places[cause][:1]]
             found = found[-1:]
@@ -265,6 +276,20 @@ class Story:
                 MEND,
             )
         self.before[key].add(found[-1])
+
+    def before_it_came_again(self, key, place, done):
+        """A record that was there already comes before the next delivery of its cause."""
+        for at, delivered in done:
+            if self.rows[delivered][0] in DELIVERED and at > self.times.get(place, math.inf):
+                self.before[delivered].add(key)
+                self.no_cause.add((key, delivered))
+
+    def last_moment(self, ce_id, place, done):
+        """Until when its service can have written a record: it was not there yet, nor its cause delivered once more."""
+        there = self.times.get(place, math.inf)
+        sent = max((t for t in self.sends[place[0], ce_id] if t <= there), default=there)
+        again = [at for at, key in done if self.rows[key][0] in DELIVERED and at > sent]
+        return min(again, default=there)
 
     @staticmethod
     def where(line):

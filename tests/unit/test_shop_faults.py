@@ -67,8 +67,26 @@ def test_an_order_whose_answer_was_lost_is_placed_once(lab):
     assert run.order("ann", "p-3", key="key-2") == (202, {"orderId": "o-0001", "amount": 3_000})
     run.settle(40)
     assert run.statuses() == {"COMPLETED": 1}
-    assert "crash" in set(shop.story(run, "o-0001")["kind"])
+    story = shop.story(run, "o-0001")
+    assert "crash" in set(story["kind"])
+    assert shop.cross_check(run, "o-0001", story) == []
     assert broken(run) == []
+    send_once_more(run, "shop.balance.command", "o-0001")
+    for clock in (True, False):
+        story = shop.story(run, "o-0001", clock)
+        assert shop.cross_check(run, "o-0001", story) == []
+        [by_hand] = story.index[story["source"] == "Operator"]
+        later = story.loc[by_hand + 1 :]
+        assert later["label"].tolist()[0] == "again: deduct 3,000"
+        assert set(later["target"]) == {"Balance"}
+
+
+def send_once_more(run, topic, order):
+    """Sends a record of the order once more, as it is, and waits until it is handled."""
+    [one] = [record for record in topics.read(run.lab, topic) if events.is_of(record, order)]
+    with KafkaProducer(**run.lab.client) as producer:
+        producer.send(one.topic, one.value, one.key, one.headers).get(timeout=10)
+    run.settle(30)
 
 
 def test_what_is_dead_or_parked_is_accounted(lab):

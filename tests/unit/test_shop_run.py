@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 
 from helpers import shop
 from helpers.lab import LabError, open_lab, wait_until
 from helpers.shop import __main__ as command_line
-from helpers.shop import events, topics
+from helpers.shop import events, steps, topics
+from helpers.shop.story import text
 from tests.unit import SOON
 
 
@@ -105,6 +106,10 @@ def test_orders_and_their_stories(lab):
         shop.story(run, "o-0001")
     damage(run)
     assert broken(run) == ["I1", "I3", "I6", "I8", "I9", "I10"]
+    commands = lab.name("shop.payment.command")
+    lab.admin.delete_records({TopicPartition(commands, number): -1 for number in range(6)})
+    with pytest.raises(LabError, match="is not in its topic"):
+        shop.story(run, "o-0003")
     shop.start(lab)
     with pytest.raises(LabError, match="another shop was started since"):
         shop.story(run, "o-0001")
@@ -169,7 +174,12 @@ def test_a_crash_between_database_and_offset(lab, options, red, delivery):
     run.order("ann", "p-3")
     run.restart("balance")
     run.settle(40)
-    assert shop.cross_check(run, "o-0001", shop.story(run, "o-0001")) == []
+    for clock in (True, False):
+        story = shop.story(run, "o-0001", clock)
+        assert shop.cross_check(run, "o-0001", story) == []
+        first_reply = story.index[(story["source"] == "Balance") & (story["label"] == "deducted")][0]
+        again = story.index[story["label"].str.startswith("again: deduct ")][0]
+        assert (first_reply < again) == answered_before_it_came_again(run, story.loc[first_reply, "place"])
     assert broken(run) == red
     assert [kind for kind in kinds(run, "o-0001", "Balance") if kind in ("crash", "refused", "redeliver")] == [
         "crash",
@@ -177,6 +187,14 @@ def test_a_crash_between_database_and_offset(lab, options, red, delivery):
     ]
     proofs = "; ".join(shop.invariants(run)["proof"])
     assert ("o-0001 was deducted 2 times, by shop.balance.command[" in proofs) == bool(red)
+
+
+def answered_before_it_came_again(run, place):
+    """Whether a record was there, by the step logs, before balance received the command for the second time."""
+    lines = [line for line in steps.read(run.folder) if line["step"] in ("published", "received")]
+    there = min(line["t"] for line in lines if text((line["topic"], line["partition"], line["offset"])) == place)
+    commands = [line for line in lines if (line["service"], line["type"]) == ("balance", "balance.deduct")]
+    return there < commands[1]["t"]
 
 
 def test_an_order_given_up_before_the_restart_is_drawn_in_the_order_of_the_log(lab):
