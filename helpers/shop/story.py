@@ -43,8 +43,8 @@ def story(run, order, clock=True):
 
     Columns: kind (call, record, deliver, reply, redeliver, refused, commit, crash, note), source, target (who),
     label, place ("balance.command[5]@22"), t (seconds since the first thing; of a record, when it was known to be
-    there; empty with clock=False). Raises LabError for an unknown order, and when something is on record whose cause
-    is not.
+    there; empty with clock=False). A refusal stands where its delivery is. Raises LabError for an unknown order, and
+    when something is on record whose cause is not.
     """
     import pandas as pd  # here, because the services do not need it
 
