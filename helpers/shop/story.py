@@ -264,7 +264,6 @@ class Story:
         else:
             done = self.called.get((writer, "done", cause), [])
             last = self.last_moment(event.get_id(), place, done)
-            self.before_it_came_again(key, place, done)
             found = [k for at, k in done if self.rows[k][0] in WRITES and at <= last] or [k for _, k in done[:1]]
             if cause.startswith(f"{writer}-"):  # its own event, the first of two that one request has caused
                 found = [("record", *where) for where in self.places[cause][:1]]
@@ -276,13 +275,6 @@ class Story:
                 MEND,
             )
         self.before[key].add(found[-1])
-
-    def before_it_came_again(self, key, place, done):
-        """A record that was there already comes before the next delivery of its cause."""
-        for at, delivered in done:
-            if self.rows[delivered][0] in DELIVERED and at > self.times.get(place, math.inf):
-                self.before[delivered].add(key)
-                self.no_cause.add((key, delivered))
 
     def last_moment(self, ce_id, place, done):
         """Until when its service can have written a record: it was not there yet, nor its cause delivered once more."""

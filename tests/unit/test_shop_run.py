@@ -174,12 +174,12 @@ def test_a_crash_between_database_and_offset(lab, options, red, delivery):
     run.order("ann", "p-3")
     run.restart("balance")
     run.settle(40)
-    for clock in (True, False):
-        story = shop.story(run, "o-0001", clock)
-        assert shop.cross_check(run, "o-0001", story) == []
-        first_reply = story.index[(story["source"] == "Balance") & (story["label"] == "deducted")][0]
-        again = story.index[story["label"].str.startswith("again: deduct ")][0]
-        assert (first_reply < again) == answered_before_it_came_again(run, story.loc[first_reply, "place"])
+    assert shop.cross_check(run, "o-0001", shop.story(run, "o-0001", clock=False)) == []
+    story = shop.story(run, "o-0001")
+    assert shop.cross_check(run, "o-0001", story) == []
+    first_reply = story.index[(story["source"] == "Balance") & (story["label"] == "deducted")][0]
+    again = story.index[story["label"].str.startswith("again: deduct ")][0]
+    assert (first_reply < again) == answered_before_it_came_again(run, story.loc[first_reply, "place"])
     assert broken(run) == red
     assert [kind for kind in kinds(run, "o-0001", "Balance") if kind in ("crash", "refused", "redeliver")] == [
         "crash",
