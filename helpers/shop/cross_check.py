@@ -55,7 +55,7 @@ def before_its_record(story):
 def otherwise_than_logged(run, order, story):
     """What a service did with a partition's records, or with one event, drawn in another order than that of its log."""
     there, drawn = [*logged(run, order)], [what for row in story.itertuples() for what in drawn_by(row)]
-    event = {text(place_of(line)): line["ce_id"] for line in steps.read(run.folder) if "offset" in line}
+    event = {text(steps.where(line)): line["ce_id"] for line in steps.read(run.folder) if "offset" in line}
     wrong = [*differing(there, drawn, partition), *differing(there, drawn, event.get)]
     return dict.fromkeys(wrong)  # each once
 
@@ -109,11 +109,7 @@ def logged(run, order):
 
 
 def where(line):
-    return PARTICIPANTS[line["service"]], text(place_of(line))
-
-
-def place_of(line):
-    return line["topic"], line["partition"], line["offset"]
+    return PARTICIPANTS[line["service"]], text(steps.where(line))
 
 
 def asked(run, order):

@@ -294,12 +294,12 @@ class Run:
 
     def _busy_after(self, restart):
         if restart:
-            self.team.add(*self._not_running())
+            self.team.add(*self.not_running())
         return self.busy()
 
     def _why_busy(self, busy):
         """Why the shop is not quiet, and what mends it."""
-        if gone := self._not_running():
+        if gone := self.not_running():
             return f"{busy}; not running: {', '.join(gone)}", f"run.restart({gone[0]!r})"
         return busy, "run.team.output(name) shows errors"
 
@@ -374,7 +374,7 @@ class Run:
             line, deadline = f"Waiting for the crash of {member}.", GONE if to_come else NO_CRASH
             wait_until(lambda: member not in self.running(), f"{member} to be gone", deadline, line)
         except LabError:
-            gone, crash = ", ".join(self._not_running()), self.settings.crash or "none"
+            gone, crash = ", ".join(self.not_running()), self.settings.crash or "none"
             raise LabError(
                 f"{member} still runs: nothing has killed it since it was started.",
                 f"not running: {gone or 'nobody'}; the crash of this shop, once in its life: {crash}",
@@ -389,7 +389,7 @@ class Run:
         """The names of the processes that run."""
         return self.team.running()
 
-    def _not_running(self):
+    def not_running(self):
         """The names of those that were killed, or have crashed, and were not started again."""
         return sorted(self.names - set(self.running()))
 

@@ -42,6 +42,11 @@ def place(record, prefix):
     return {"topic": topic, "partition": record.partition, "offset": record.offset}
 
 
+def where(line):
+    """Where the record of a line is, as (topic, partition, offset)."""
+    return line["topic"], line["partition"], line["offset"]
+
+
 def read(folder):
     """All steps of all processes of a run, as dicts, each process's in its order."""
     for path in sorted(folder.glob("*.steps")):

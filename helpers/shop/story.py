@@ -66,7 +66,7 @@ class Story:
             raise LabError(f"There is no record of an order {order}.", "", "run.order(...) answers with the order's id")
         self.lines = [line for line in steps.read(run.folder) if line.get("order") == order]
         self.requests = [line for line in web.read_logs(run.folder) if line["order"] == order]
-        self.published = {self.where(line): line["t"] for line in self.lines if line["step"] == "published"}
+        self.published = {steps.where(line): line["t"] for line in self.lines if line["step"] == "published"}
         self.sends = defaultdict(list)  # when a relay began to send an event to a topic
         for line in self.lines:
             if line["step"] == "sending":
@@ -100,7 +100,7 @@ class Story:
         times = dict(self.published)
         for line in self.lines:
             if line["step"] == "received":
-                times[self.where(line)] = min(line["t"], times.get(self.where(line), math.inf))
+                times[steps.where(line)] = min(line["t"], times.get(steps.where(line), math.inf))
         for before, place in reversed(list(pairwise(sorted(places)))):
             if before[:-1] == place[:-1] and place in times:
                 times[before] = min(times[place], times.get(before, math.inf))
@@ -178,12 +178,12 @@ class Story:
     def add_services(self):
         """Deliveries, and what each service did with them, in the order of its log."""
         chains = defaultdict(list)
-        refused = {(s["service"], s["t"], *self.where(s)) for s in self.lines if s["step"] == "refused"}
-        skipped = {(s["service"], *self.where(s)) for s in self.lines if s["step"] == "skipped"}
+        refused = {(s["service"], s["t"], *steps.where(s)) for s in self.lines if s["step"] == "refused"}
+        skipped = {(s["service"], *steps.where(s)) for s in self.lines if s["step"] == "skipped"}
         for number, line in enumerate(self.lines):
             if line["step"] in ("sending", "published", "failed") or line["service"] in NEITHER:
                 continue
-            if (line["service"], *self.where(line)) in skipped:
+            if (line["service"], *steps.where(line)) in skipped:
                 continue
             chains[line["service"], line["ce_id"]].append((line["t"], number))
         for (service, ce_id), items in chains.items():
@@ -205,7 +205,7 @@ class Story:
         name, seen, last, done = PARTICIPANTS[service], set(), None, []
         for t, number in items:
             line = self.lines[number]
-            where, key = self.where(line), ("step", number)
+            where, key = steps.where(line), ("step", number)
             if line["step"] == "received":
                 if ce_id not in self.labels:
                     why = "it is deleted, by hand or by its topic's retention, or came after the topics were read"
@@ -229,7 +229,7 @@ class Story:
     def delivery(self, service, where, t, seen, refused):
         """How a delivery is drawn: the first one, one that came again, or one that the inbox refused."""
         later = [r for r in refused if r[0] == service and r[2:] == where and r[1] >= t]
-        mine = [s for s in self.lines if (s["service"], s["step"]) == (service, "received") and self.where(s) == where]
+        mine = [s for s in self.lines if (s["service"], s["step"]) == (service, "received") and steps.where(s) == where]
         nexts = [s["t"] for s in mine if s["t"] > t]
         if later and min(r[1] for r in later) < min(nexts, default=math.inf):
             return "refused"
@@ -282,10 +282,6 @@ class Story:
         sent = max((t for t in self.sends[place[0], ce_id] if t <= there), default=there)
         again = [at for at, key in done if self.rows[key][0] in DELIVERED and at > sent]
         return min(again, default=there)
-
-    @staticmethod
-    def where(line):
-        return line["topic"], line["partition"], line["offset"]
 
     def in_causal_order(self, clock=True):
         """The keys of all rows, causes first, and otherwise by time, or by the length of the chain before them."""

@@ -192,7 +192,7 @@ def test_a_crash_between_database_and_offset(lab, options, red, delivery):
 def answered_before_it_came_again(run, place):
     """Whether a record was there, by the step logs, before balance received the command for the second time."""
     lines = [line for line in steps.read(run.folder) if line["step"] in ("published", "received")]
-    there = min(line["t"] for line in lines if text((line["topic"], line["partition"], line["offset"])) == place)
+    there = min(line["t"] for line in lines if text(steps.where(line)) == place)
     commands = [line for line in lines if (line["service"], line["type"]) == ("balance", "balance.deduct")]
     return there < commands[1]["t"]
 

@@ -409,6 +409,14 @@ def make_readings(lab):
     send(lab, topic, rows)
 
 
+NO_STR = "record.value.decode(); str() of bytes writes the b'...' as well"
+
+
+def of_str(values):
+    """The first text that str() has made of bytes; None if there is none."""
+    return next((value for value in values if value.startswith("b'")), None)
+
+
 def check_since(lab, since):
     topic = lab.name("readings")
     records(lab, topic)
@@ -422,9 +430,8 @@ def check_since(lab, since):
             raise Incorrect(
                 f"since returned a list of {type(other).__name__}", "a list of values as text", "record.value.decode()"
             )
-        if written := next((one for one in found if one.startswith("b'")), None):
-            advice = "record.value.decode(); str() of bytes writes the b'...' as well"
-            raise Incorrect(f"for minute {minute}, among others the text {written}", "values as text", advice)
+        if written := of_str(found):
+            raise Incorrect(f"for minute {minute}, among others the text {written}", "values as text", NO_STR)
         if early := sorted(set(found) - set(expected)):
             raise Incorrect(
                 f"for minute {minute}, among others: {listed(early)}",
@@ -455,6 +462,23 @@ def check_since(lab, since):
     return "both partitions, from the minute that was asked for"
 
 
+def seeking(end):
+    """The source of a since that seeks, and then does this."""
+    return f"""
+        from kafka import TopicPartition
+
+
+        def since(consumer, topic, milliseconds):
+            places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+            found = consumer.offsets_for_times(dict.fromkeys(places, milliseconds))
+            found = {{place: one.offset for place, one in found.items() if one}}
+            consumer.assign(list(found))
+            for place, offset in found.items():
+                consumer.seek(place, offset)
+            {end}
+    """
+
+
 SINCE = Exercise(
     id="since",
     chapter="consumers",
@@ -477,19 +501,7 @@ SINCE = Exercise(
         "It gives None for a partition that has nothing so late. Do not read that one.",
         "assign() only the partitions for which it found something, seek() each, then loop.",
     ],
-    reference="""
-        from kafka import TopicPartition
-
-
-        def since(consumer, topic, milliseconds):
-            places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-            found = consumer.offsets_for_times(dict.fromkeys(places, milliseconds))
-            found = {place: one.offset for place, one in found.items() if one}
-            consumer.assign(list(found))
-            for place, offset in found.items():
-                consumer.seek(place, offset)
-            return [record.value.decode() for record in consumer]
-    """,
+    reference=seeking("return [record.value.decode() for record in consumer]"),
     wrong={
         "from-the-beginning": (
             """
@@ -527,32 +539,11 @@ SINCE = Exercise(
             "and the loop begins there",
         ),
         "one-poll": (
-            """
-            from kafka import TopicPartition
-            def since(consumer, topic, milliseconds):
-                places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-                found = consumer.offsets_for_times(dict.fromkeys(places, milliseconds))
-                found = {place: one.offset for place, one in found.items() if one}
-                consumer.assign(list(found))
-                for place, offset in found.items():
-                    consumer.seek(place, offset)
-                polled = consumer.poll(timeout_ms=5000)
-                return [record.value.decode() for records in polled.values() for record in records]
-            """,
+            seeking("return [one.value.decode() for some in consumer.poll(timeout_ms=5000).values() for one in some]"),
             "one poll() brings a part",
         ),
         "twice": (
-            """
-            from kafka import TopicPartition
-            def since(consumer, topic, milliseconds):
-                places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-                found = consumer.offsets_for_times(dict.fromkeys(places, milliseconds))
-                found = {place: one.offset for place, one in found.items() if one}
-                consumer.assign(list(found))
-                for place, offset in found.items():
-                    consumer.seek(place, offset)
-                return [record.value.decode() for record in consumer for _ in range(2)]
-            """,
+            seeking("return [record.value.decode() for record in consumer for _ in range(2)]"),
             "for minute 2, more than once: 0-2",
         ),
         "str": (
@@ -574,20 +565,7 @@ SINCE = Exercise(
             "for minute 2, not there: 1-2, 1-3",
         ),
         "too-few": (
-            """
-            from kafka import TopicPartition
-            def since(consumer, topic, milliseconds):
-                places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
-                found = consumer.offsets_for_times(dict.fromkeys(places, milliseconds))
-                found = {place: one.offset for place, one in found.items() if one}
-                consumer.assign(list(found))
-                values = []
-                for place, offset in found.items():
-                    consumer.seek(place, offset)
-                for record in consumer:
-                    values.append(record.value.decode())
-                return [value for value in values if value.endswith(("-2", "-4"))]
-            """,
+            seeking('return [one for one in (record.value.decode() for record in consumer) if one[2:] in ("2", "4")]'),
             "and ended too early",
         ),
         "later-only": (
@@ -675,10 +653,9 @@ def check_lag_zero(lab, handled):
     if others := [type(one).__name__ for one in handled if not isinstance(one, str | bytes)]:
         raise Incorrect(f"handled holds a {others[0]}", "the values as text", f"record.value.decode(). {again}")
     handled = [value.decode() if isinstance(value, bytes) else value for value in handled]
-    if written := next((value for value in handled if value.startswith("b'")), None):
-        advice = f"record.value.decode(); str() of bytes writes the b'...' as well. {again}"
-        raise Incorrect(f"handled holds the text {written}", "the values as text", advice)
-    if lag == len(end) and all(end[number] - now.get(number, 0) == 1 for number in end):
+    if written := of_str(handled):
+        raise Incorrect(f"handled holds the text {written}", "the values as text", f"{NO_STR}. {again}")
+    if set(lags.values()) == {1}:
         raise Incorrect(
             f"a lag of 1 in each partition: committed is {now}",
             "a lag of 0 in both partitions",

@@ -20,7 +20,7 @@ def needs_shop(mine):
             raise Incorrect(f"a shop without an {guard}", "one with its guards", f"shop.start without {guard}=False")
     if not mine.statuses():
         advice = "mine.charge(...), then mine.order(...): it returns 202 when the order is accepted, or says why not"
-        if gone := sorted(mine.names - set(mine.running())):
+        if gone := mine.not_running():
             advice = f"not running: {listed(gone)}. mine.restart({gone[0]!r}), then mine.order(...)"
         raise Incorrect("a shop without an order", "an order", advice)
 
@@ -85,13 +85,12 @@ GIVEN_UP = """from helpers.lab import wait_until
     wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "the end of patience")"""
 KILLED = """from helpers.lab import wait_until
     wait_until(lambda: "balance" not in mine.running(), "the crash")"""
-DIED_AT_CHARGE = """
+DIED_AT_CHARGE = f"""
     from helpers import shop
-    from helpers.lab import wait_until
 
-    mine = shop.start(lab, crash={"service": "balance", "point": "after_ack"})
+    mine = shop.start(lab, crash={{"service": "balance", "point": "after_ack"}})
     mine.charge("eve", 10_000)
-    wait_until(lambda: "balance" not in mine.running(), "the crash")
+    {KILLED}
 """
 NO_ORDER = "from helpers import shop\nmine = shop.start(lab)"
 
