@@ -65,6 +65,7 @@ CLIENTS = 8  # connections that place orders at the same time
 INSIST = 60  # seconds for which a customer asks again, when there is no answer
 GONE = 20  # seconds until a process that is to be killed has to be gone
 NO_CRASH = 4  # the same, where no crash is to come
+STUCK = 10  # seconds after which a shop without one of its services will not get quiet by itself
 READY = 90  # seconds until a process has to be ready; one that ends instead is noticed at once
 
 
@@ -83,14 +84,15 @@ def start(lab, members=(), **settings):
     chosen = Settings(folder, lab.prefix, **settings)
     for wanted in faults.crashes(chosen):
         _check_crash(wanted)
-    topics.create(lab, topics.with_retries(chosen.retry_topics))
-    for group in topics.GROUPS:
-        lab.group(group)
 
     def shop(me):
         (SERVERS | SERVICES)[_service_of(me.name)](me, settings=chosen)
 
-    team = actors.start(lab, shop, members=[*SERVERS, *SERVICES, *members])
+    team = actors.start(lab, shop, members=[])  # kills the one before, which would write into the new topics
+    topics.create(lab, topics.with_retries(chosen.retry_topics))
+    for group in topics.GROUPS:
+        lab.group(group)
+    team.add(*SERVERS, *SERVICES, *members)
     lab.at_close.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     _wait_until_ready(team)
     return Run(lab, team, chosen)
@@ -284,13 +286,19 @@ class Run:
     def settle(self, deadline=120, restart=False):
         """Waits until the shop is quiet: no open order, nothing in an outbox, no lag. Raises LabError if it is not.
 
-        restart: who is killed meanwhile, or was before, is started again.
+        restart: who is killed meanwhile, or was before, is started again. Without it, a shop in which nobody does the
+        work of a service is not waited for so long.
         """
-        until = time.monotonic() + deadline
+        began = time.monotonic()
         while busy := self._busy_after(restart):
-            if time.monotonic() > until:
-                raise LabError(f"The shop is not quiet after {deadline} s.", *self._why_busy(busy))
+            waits = min(deadline, STUCK) if self._idle_services() else deadline
+            if time.monotonic() > began + waits:
+                raise LabError(f"The shop is not quiet after {waits} s.", *self._why_busy(busy))
             time.sleep(0.1)
+
+    def _idle_services(self):
+        """The services and servers of which no member runs."""
+        return set(map(_service_of, self.not_running())) - set(map(_service_of, self.running()))
 
     def _busy_after(self, restart):
         if restart:

@@ -26,6 +26,58 @@ def test_an_answer_may_be_mended_without_a_fresh_task(lab_for):
     assert kinds == ["incorrect", "correct"]
 
 
+START = "from helpers import shop\nmine = shop.start(lab)"
+POOR = """
+    mine.charge("eve", 100)
+    mine.settle(30)
+    mine.order("eve", "p-2")
+    mine.settle(30)
+"""
+RICH = POOR.replace("100)", "10_000)")
+COPY = """
+    from kafka import KafkaProducer
+
+    [one] = [one for one in mine.read() if dict(one.headers).get("ce_type") == b"shop.balance.deducted.v1"]
+    with KafkaProducer(**lab.client) as producer:
+        producer.send(one.topic, one.value, one.key, one.headers).get(timeout=10)
+    mine.settle(30)
+"""
+REFUND = """
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(mine.settings.database("balance"))) as db, db:
+        db.execute("DELETE FROM ledger WHERE ce_id = 'by hand'")
+        values = ("eve", "refund", 2000, {order!r}, "by hand")
+        db.execute("INSERT INTO ledger (user, kind, amount, orders, ce_id) VALUES (?, ?, ?, ?, ?)", values)
+"""
+UNDONE = REFUND.partition("        values")[0]
+BACK, TWICE = "money-back", "written-twice"
+ONE_SHOP = [  # one step after the other in one shop, and what the checkers say after each
+    (START, {BACK: "a shop without an order", TWICE: "a shop without an order"}),
+    (POOR, {BACK: "charge more than the price", TWICE: "nobody was killed: shop.start"}),
+    (REFUND.format(order="o-0001"), {BACK: "o-0001 is refunded, and nothing was deducted"}),
+    (REFUND.format(order="o-0009"), {BACK: "o-0009 is refunded, and no order"}),
+    (RICH, {TWICE: "nobody was killed: shop.start"}),
+    (COPY, {TWICE: "and no relay has sent it twice"}),
+    (REFUND.format(order="o-0002"), {BACK: "o-0002 is refunded, and COMPLETED"}),
+    (UNDONE, {BACK: "the step after the deduction has to say no"}),
+    (shop_sequence.one_order(shop_sequence.ACKNOWLEDGED, after=shop_sequence.KILLED), {TWICE: "lets it write again"}),
+    (START.replace("mine", "newer"), {TWICE: "start no other after it"}),
+]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_shop_that_is_not_yet_the_answer_is_told_what_is_missing(lab_for):
+    lab = lab_for(session.find(BACK))
+    namespace = {"lab": lab}
+    for source, pieces in ONE_SHOP:
+        run(source, namespace)
+        for id, piece in pieces.items():
+            found = session.examine(session.find(id), lab, [namespace["mine"]])
+            assert (found.kind, piece in found.text(id)) == ("incorrect", True), found.text(id)
+
+
 def test_a_command_that_is_written_twice_counts_as_well(lab_for):
     exercise = shop_sequence.WRITTEN_TWICE
     crash = ', crash={"service": "order", "point": "after_ack", "type": "payment.pay"}'

@@ -73,14 +73,6 @@ SHOP = """
 DECLINE = 'mine.behave("provider", {"do": "decline", "times": 1})'
 FAIL = 'mine.behave("provider", {"do": "fail"})'
 SETTLE = "mine.settle(30)"
-REFUND = """mine.settle(30)
-    import sqlite3
-    from contextlib import closing
-    with closing(sqlite3.connect(mine.settings.database("balance"))) as db, db:
-        took = "SELECT user, 'refund', 2000, {order}, 'x-1' FROM ledger WHERE kind = '{kind}'"
-        db.execute(f"INSERT INTO ledger (user, kind, amount, orders, ce_id) {{took}}")"""
-BY_HAND, GIVEN = REFUND.format(order="orders", kind="deduct"), REFUND.format(order="'o-0001'", kind="charge")
-TO_NOBODY = GIVEN.replace("o-0001", "o-0009")
 GIVEN_UP = """from helpers.lab import wait_until
     wait_until(lambda: "NEEDS_OPERATOR" in mine.statuses(), "the end of patience")"""
 KILLED = """from helpers.lab import wait_until
@@ -92,7 +84,7 @@ DIED_AT_CHARGE = f"""
     mine.charge("eve", 10_000)
     {KILLED}
 """
-NO_ORDER = "from helpers import shop\nmine = shop.start(lab)"
+WITHOUT = "from helpers import shop\nmine = shop.start(lab, {guard}=False)"
 
 
 def one_order(settings="", before="", amount=10_000, after=SETTLE):
@@ -120,16 +112,10 @@ MONEY_BACK = Exercise(
     ],
     reference=one_order(before=DECLINE),
     wrong={
-        "too-poor": (one_order(amount=100), "charge more than the price"),
-        "completed": (one_order(), "the step after the deduction has to say no"),
         "failing": (one_order(before=FAIL, after=""), "one that says no is not"),
         "nobody-there": (DIED_AT_CHARGE, "not running: balance. mine.restart("),
-        "by-hand": (one_order(after=BY_HAND), "o-0001 is refunded, and COMPLETED"),
-        "given": (one_order(amount=100, after=GIVEN), "o-0001 is refunded, and nothing was deducted"),
-        "to-nobody": (one_order(after=TO_NOBODY), "o-0009 is refunded, and no order"),
         "unknown": (one_order(", patience=5", FAIL, after=GIVEN_UP), "the provider has to say no, and not to fail"),
         "sold-out": (one_order(', products={"p-2": (2000, 0)}'), "a step after it has to fail"),
-        "no-order": (NO_ORDER, "a shop without an order"),
     },
 )
 
@@ -219,13 +205,6 @@ UNANSWERED = """
     mine.settle(30)
 """
 
-COPY = """mine.settle(30)
-    from kafka import KafkaProducer
-    [one] = [one for one in mine.read() if dict(one.headers).get("ce_type") == b"shop.balance.deducted.v1"]
-    with KafkaProducer(**lab.client) as producer:
-        producer.send(one.topic, one.value, one.key, one.headers).get(timeout=10)
-    mine.settle(30)"""
-
 WRITTEN_TWICE = Exercise(
     id="written-twice",
     chapter="sequence",
@@ -247,17 +226,12 @@ WRITTEN_TWICE = Exercise(
     ],
     reference=one_order(ACKNOWLEDGED, after=AGAIN),
     wrong={
-        "no-order": (NO_ORDER, "a shop without an order"),
-        "no-inbox": (one_order(", inbox=False"), "without inbox=False"),
-        "no-outbox": (one_order(", outbox=False"), "without outbox=False"),
-        "no-crash": (one_order(), "nobody was killed: shop.start"),
-        "copied": (one_order(after=COPY), "and no relay has sent it twice"),
+        "no-inbox": (WITHOUT.format(guard="inbox"), "without inbox=False"),
+        "no-outbox": (WITHOUT.format(guard="outbox"), "without outbox=False"),
         "asked-twice": (UNANSWERED, "then the customer asks again"),
         "read-twice": (one_order(COMMITTED, after=AGAIN), "the record is read again"),
         "too-late": (one_order(STOCK + ", patience=5", after=TOO_LATE), "was given up"),
         "too-poor": (one_order(ACKNOWLEDGED_REFUSAL, amount=100, after=AGAIN), "stays so (not enough balance)"),
-        "replaced": (one_order(ACKNOWLEDGED, after=f"{AGAIN}\n    shop.start(lab)"), "start no other after it"),
-        "not-restarted": (one_order(ACKNOWLEDGED, after=KILLED), "lets it write again"),
     },
 )
 
