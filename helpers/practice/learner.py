@@ -88,7 +88,7 @@ def time_limit(seconds):
         return
 
     def ring(*_):
-        raise OutOfTime(f"it was still running after {seconds} s")
+        raise OutOfTime(f"it was still running after {seconds} s: does it wait for what never comes?")
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)

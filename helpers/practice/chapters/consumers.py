@@ -26,7 +26,8 @@ def check_commit_three(lab):
     if not now:
         nothing = (
             "if you have tried: is there a commit(), and was something read before it? "
-            "poll() without timeout_ms brings nothing at first, and lab.group(...) makes Kafka forget a commit"
+            "poll() without timeout_ms brings nothing at first, lab.group(...) makes Kafka forget a commit, and "
+            "`topic` holds the full name"
         )
         raise NotAttempted(f"the group {group} has committed nothing", without_prefix(lab, topic, "three") or nothing)
     if 0 not in now:
@@ -57,7 +58,7 @@ def check_commit_three(lab):
         )
     if ask(lab, lambda admin: admin.describe_groups([group])[group])["members"]:
         raise Incorrect(
-            "the group three still has a member", "a consumer that is closed", "consumer.close() at the end"
+            f"the group {group} still has a member", "a consumer that is closed", "consumer.close() at the end"
         )
     return "the group three will go on at offset 3 of partition 0"
 
@@ -76,7 +77,8 @@ COMMIT_THREE = Exercise(
         "With enable_auto_commit=False nothing is committed behind your back; without it, close() commits as well.",
         "consumer.assign([TopicPartition(topic, 0)]) reads that partition alone, and still commits for the group. With "
         "consumer_timeout_ms=5000 a loop ends that waits for a record which is not there.",
-        "commit() without arguments commits the position, which is the offset after the record just read.",
+        "commit() without arguments commits the position, which is the offset after the record just read. "
+        'commit({place: OffsetAndMetadata(3, "", -1)}) says which one.',
     ],
     reference="""
         from kafka import KafkaConsumer, TopicPartition
@@ -438,7 +440,8 @@ def check_since(lab, since):
                 listed(expected),
                 "a partition with nothing so late: offsets_for_times gives None for it, and there is nothing to read"
                 if minute == 4
-                else "offsets_for_times takes a time for each partition and gives the offset to seek to",
+                else "offsets_for_times takes a time for each partition and gives the offset to seek to: seek "
+                "both before you read",
             )
         missing = sorted(set(expected) - set(found))
         if missing and {one for one in expected if one.endswith(f"-{minute}")} <= set(found):
@@ -677,8 +680,8 @@ def check_lag_zero(lab, handled):
         raise Incorrect(
             f"a lag of 0, and never handled: {listed(missing)}",
             f"the {len(WAITING)} records that were waiting",
-            "whoever moves the committed offset without reading loses what lies between; and a cell that runs again "
-            f"empties the list of what it had handled. {again}",
+            "whoever moves the committed offset without reading loses what lies between; a cell that runs again "
+            f"empties the list of what it had handled; and the values belong into `handled`. {again}",
         )
     if extra := sorted({value for value in handled if value not in WAITING or handled.count(value) > 1}):
         raise Incorrect(

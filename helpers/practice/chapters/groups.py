@@ -200,7 +200,7 @@ def check_back_in_time(lab):
     if now == end:
         plain = (
             "if you have tried: a plain number is an offset, for a time use OffsetTimestamp; what is too large, or too "
-            "late, is the end. A seek() moves a consumer, and not the group"
+            "late, is the end. A seek() moves a consumer, and not the group; and the group is lab.name(...), exactly"
         )
         why = without_prefix(lab, topic, "auditors") or plain
         raise NotAttempted(f"the group {lab.name('auditors')} is at the end of both partitions", why)
@@ -216,11 +216,11 @@ def check_back_in_time(lab):
             'committed, lab.name("auditors") is its name alone. Begin afresh with practice.task("back-in-time", lab)'
         )
     elif now.get(1) == end[1] or now.get(0) == end[0]:
-        advice = "a partition stands where it was: reset both"
+        advice = "a partition stands at its end: reset both, by a time. An offset that is too large is the end, too"
     elif now.get(0) == right[0]:
         advice = "partition 1 has two readings a minute: a time, and not an offset, is the same in both"
     elif set(now.values()) == {0}:
-        advice = "that is the beginning: the time counts from 1970, in milliseconds; a time in seconds lies long before"
+        advice = "that is the beginning: time counts from 1970, in milliseconds; one in seconds lies long before"
     elif now.get(1) == 2 * now.get(0, 0):
         advice = f"that is minute {now[0]}: minute {SINCE} is {SINCE} * 60_000 milliseconds after minute 0"
     raise Incorrect(f"committed: {now}", f"in each partition the first reading of minute {SINCE} or later", advice)
@@ -298,7 +298,7 @@ BACK_IN_TIME = Exercise(
             places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
             lab.admin.reset_group_offsets(lab.name("auditors"), dict.fromkeys(places, minute))
             """,
-            "a time in seconds",
+            "one in seconds lies",
         ),
         "a-minute-late": (
             f"""
