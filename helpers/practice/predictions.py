@@ -27,8 +27,11 @@ def predict(id, guess, form):
         print(f"{id}: you predict {guess!r}. Now run it.")
 
 
-def reveal(id, actual, why="A surprise shows which part of your picture of Kafka to draw anew.", about=0):
-    """Sets the guess against what the run showed; why is the sentence for somebody who was surprised.
+SURPRISE = "A surprise shows which part of your picture of Kafka to draw anew."
+
+
+def reveal(id, actual, why="", about=0):
+    """Sets the guess against what the run showed; why is the reason, which a lucky guess does not know either.
 
     A number that is off by at most about is no surprise.
     """
@@ -36,11 +39,11 @@ def reveal(id, actual, why="A surprise shows which part of your picture of Kafka
     if id not in _guesses:
         print(f"No prediction made. What happened: {actual!r}.")
     elif _same(_guesses[id], actual):
-        print(f"You predicted {_guesses[id]!r}, and so it happened.")
+        print(f"You predicted {_guesses[id]!r}, and so it happened. {why}".rstrip())
     elif _near(_guesses[id], actual, about):
-        print(f"You predicted {_guesses[id]!r}, and it was near: {actual!r}.")
+        print(f"You predicted {_guesses[id]!r}, and it was near: {actual!r}. {why}".rstrip())
     else:
-        print(f"You predicted {_guesses[id]!r}. What happened: {actual!r}.\n{why}")
+        print(f"You predicted {_guesses[id]!r}. What happened: {actual!r}.\n{why or SURPRISE}")
 
 
 def fits(guess, form):

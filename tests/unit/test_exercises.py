@@ -45,6 +45,28 @@ def test_a_partition_with_nothing_so_late_may_be_paused(lab_for):
     assert (found.kind, lists in exercise.reference) == ("correct", True), found.text("since")
 
 
+def test_an_error_about_the_none_of_a_partition_with_nothing_so_late_has_advice(lab_for):
+    exercise, guard = consumers.SINCE, " for place, one in found.items() if one}"
+    assert guard in exercise.reference
+    found = outcome(exercise, lab_for(exercise), exercise.reference.replace(guard, " for place, one in found.items()}"))
+    assert (found.kind, "offsets_for_times gives None" in found.text("since")) == (
+        "your code raised AttributeError",
+        True,
+    )
+    found = outcome(exercise, lab_for(exercise), exercise.reference.replace(guard, " for place in found['a']}"))
+    assert (found.kind, "try:" in found.text("since")) == ("your code raised KeyError", False)
+
+
+def test_one_commit_at_the_end_is_at_least_once_and_told_what_is_better(lab_for):
+    exercise, each = consumers.AT_LEAST_ONCE, "        consumer.commit()"
+    for source, again in [
+        (exercise.reference, "1 handled a second time"),
+        (exercise.reference.replace(each, each[4:]), "8 handled a second time (with a commit after each record: 1)"),
+    ]:
+        found = outcome(exercise, lab_for(exercise), source)
+        assert (found.kind, found.lines[0][1].endswith(again)) == ("correct", True), found.text("at-least-once")
+
+
 def test_a_tombstone_of_a_user_without_a_balance_asks_for_a_guard(lab_for):
     exercise = consumers.REPLAY
     found = outcome(exercise, lab_for(exercise), exercise.reference.replace("state.pop(user, None)", "del state[user]"))

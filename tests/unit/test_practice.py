@@ -53,8 +53,8 @@ def test_the_first_guess_stays(said):
     assert said() == "Your prediction stays 'b'."
     practice.predict("same-key", "a", ["a", "b"])
     assert said() == "Your prediction stays 'b': it was the first."
-    practice.reveal("same-key", "b")
-    assert said() == "You predicted 'b', and so it happened."
+    practice.reveal("same-key", "b", "The key decides.")
+    assert said() == "You predicted 'b', and so it happened. The key decides."
 
 
 @pytest.mark.parametrize(("guess", "actual"), [(0.0, 0), ("4", 4.0), (0, "0.0"), (3, np.int64(3))])
@@ -75,7 +75,7 @@ def test_a_number_may_be_about_right(said):
     practice.predict("share", 25, int)
     said()
     practice.reveal("share", 30, "Why.", about=10)
-    assert said() == "You predicted 25, and it was near: 30."
+    assert said() == "You predicted 25, and it was near: 30. Why."
     practice.reveal("share", 36, "Why.", about=10)
     assert said() == "You predicted 25. What happened: 36.\nWhy."
     practice.reveal("share", 25, about=10)

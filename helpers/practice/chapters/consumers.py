@@ -259,8 +259,8 @@ REPLAY = Exercise(
         **State from the log.** Each record of `topic` is a user (key) and the user's new balance (value); a value
         of None, a tombstone, means that the user has left (older balances may be gone from the log). Write
         `rebuild(consumer, topic)`, which reads both partitions from offset 0 and returns the balances as a dict, such
-        as `{"ada": 12}`. The consumer has no group and no partitions yet. Once you have given it some with `assign()`,
-        a loop over it ends at the end of the log.
+        as `{"ada": 12}`. The consumer has no group and no partitions yet, and would begin at the end. Once you have
+        given it some with `assign()`, a loop over it ends at the end of the log.
     """,
     prepare=make_balances,
     answers=["rebuild"],
@@ -419,13 +419,26 @@ def of_str(values):
     return next((value for value in values if value.startswith("b'")), None)
 
 
+NOTHING_SO_LATE = "a partition with nothing so late: offsets_for_times gives None for it, and there is nothing to read"
+
+
+def call_since(since, *arguments):
+    """What it returns; an error about a None gets advice."""
+    try:
+        return call(since, *arguments)
+    except CodeRaised as raised:
+        if "NoneType" in str(raised.error):
+            raised.lines.append(("try", NOTHING_SO_LATE))
+        raise
+
+
 def check_since(lab, since):
     topic = lab.name("readings")
     records(lab, topic)
     for minute in (2, 4):
         expected = [f"{p}-{m}" for p, m in READINGS if m >= minute]
         with closing(ReadToEnd(lab, topic, auto_offset_reset="earliest", max_poll_records=2)) as consumer:
-            found = call(since, consumer, topic, NEW_YEAR + minute * MINUTE)
+            found = call_since(since, consumer, topic, NEW_YEAR + minute * MINUTE)
         if not isinstance(found, list):
             raise Incorrect(f"since returned {short(found)}", "a list of values as text", "return [...]")
         if other := next((one for one in found if not isinstance(one, str)), None):
@@ -438,7 +451,7 @@ def check_since(lab, since):
             raise Incorrect(
                 f"for minute {minute}, among others: {listed(early)}",
                 listed(expected),
-                "a partition with nothing so late: offsets_for_times gives None for it, and there is nothing to read"
+                NOTHING_SO_LATE
                 if minute == 4
                 else "offsets_for_times takes a time for each partition and gives the offset to seek to: seek "
                 "both before you read",
@@ -490,7 +503,8 @@ SINCE = Exercise(
         **Since a minute.** `topic` holds one reading a minute in partition 0, and in partition 1 until the sensor
         broke. Write `since(consumer, topic, milliseconds)`, which returns a list of the values, as text, of all
         records with that timestamp or a later one. Seek there; do not read everything. The consumer has no group
-        and no partitions yet. Once you have given it some with `assign()`, a loop over it ends at the end of the log.
+        and no partitions yet, and would begin at the beginning. Once you have given it some with `assign()`, a loop
+        over it ends at the end of the log.
     """,
     prepare=make_readings,
     answers=["since"],
@@ -893,7 +907,9 @@ def check_at_least_once(lab, work):
             f"{len(JOBS)} at the end: else the next start does everything again",
             "consumer.commit() after handle(record)",
         )
-    return f"no job lost across two crashes; {len(handled) - len(JOBS)} handled a second time"
+    again = len(handled) - len(JOBS)
+    fewer = " (with a commit after each record: 1)" if again > 1 else ""
+    return f"no job lost across two crashes; {again} handled a second time{fewer}"
 
 
 def run_once(lab, topic, group, work, handle):

@@ -372,8 +372,8 @@ STUCK = Exercise(
     text="""
         **The alarm that does not cry wolf.** Two looks may fall into one long transaction. So somebody looked three
         times or more: `looks` is a list of `{group: (committed, lag)}`, the oldest first. Write `stuck_in_all(looks)`:
-        the sorted list of the groups that had something to read at **every** look, and have committed nothing from the
-        first to the last. A group that is missing in a look is new, and no alarm.
+        the sorted list of the groups that had something to read at **every** look, and whose committed offset is the
+        same at every look. A group that is missing in a look is new, and no alarm.
     """,
     answers=["stuck_in_all"],
     start="""
