@@ -7,6 +7,7 @@ When it does not end well, the environment is again what it was before.
 import hashlib
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -111,8 +112,20 @@ def bundled_pip():
     return next((wheel for folder in folders for wheel in folder.glob("pip-*.whl")), None)
 
 
+def lost_links():
+    """ "PIP_FIND_LINKS=/media/stick/wheels" for each variable of a workshop's stick whose folder is not there."""
+    set_to = {name: os.environ.get(name, "") for name in ("PIP_FIND_LINKS", "UV_FIND_LINKS")}
+    return [f"{name}={where}" for name, where in set_to.items() if where.startswith("/") and not Path(where).exists()]
+
+
 def install():
     """Installs uv, then everything of the lock, then the helpers."""
+    if lost := lost_links():
+        return fail(
+            "The folder of wheels is not there.",
+            ", ".join(lost),
+            "set the variables to where the stick is (ls /media/* /media/*/* /Volumes/*), then: make setup",
+        )
     own_lock = VENV / "uv-requirements.txt"
     own_lock.write_text(entry("uv"))
     uv = (str(PROGRAM), "-m", "uv", "pip", "install", "--quiet")

@@ -118,6 +118,19 @@ def test_no_network_for_the_packages(tmp_path):
     assert not (tmp_path / ".venv" / "kafka-course.installed").exists()
 
 
+@pytest.mark.parametrize("name", ["PIP_FIND_LINKS", "UV_FIND_LINKS"])
+def test_a_stick_that_is_mounted_elsewhere(name, environment, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(setup, "LOCK", tmp_path / "no.lock")
+    for right in ("PIP_FIND_LINKS", "UV_FIND_LINKS"):
+        monkeypatch.setenv(right, str(tmp_path))
+    assert setup.lost_links() == []
+    monkeypatch.setenv(name, str(tmp_path / "stick"))
+    assert setup.install() == 1
+    said = capsys.readouterr().err
+    assert said.startswith("The folder of wheels is not there.\n")
+    assert f"why:  {name}={tmp_path}/stick\n" in said
+
+
 @pytest.mark.parametrize("ending", ["fails", "killed"])
 def test_an_environment_that_cannot_be_made_anew_stays_as_it_was(environment, ending, monkeypatch, capsys):
     """Without a network: what still works goes on working, and the next set-up begins where this one did."""
