@@ -1,7 +1,9 @@
 """The exercises whose answers start processes, in a module of their own: they run beside the others."""
 
 import pytest
+from kafka import KafkaConsumer
 
+from helpers import actors
 from helpers.practice import session
 from helpers.practice.chapters import groups, shop_design, shop_sequence
 from helpers.practice.exercise import unindented
@@ -102,6 +104,39 @@ def test_groups_keep_order_survives_that_partitions_move(move, lab_for):
     assert MOVES[move][0] in source
     found = outcome(groups.KEEP_ORDER, lab, source.replace(*MOVES[move]))
     assert found.kind == "correct", found.text("keep-order")
+
+
+def test_groups_keep_order_may_be_checked_while_the_group_works(lab_for):
+    lab = lab_for(groups.KEEP_ORDER)
+    done = """team.wait(handled=10, deadline=20)
+        team.stop()"""
+    assert done in groups.KEEP_ORDER.reference
+    at_work = groups.KEEP_ORDER.reference.replace(done, "team.wait(handled=1, deadline=20)")
+    found = outcome(groups.KEEP_ORDER, lab, at_work)
+    assert found.kind == "correct", found.text("keep-order")
+
+
+@pytest.mark.parametrize("id", ["keep-order", "both-topics", "one-idle", "sooner", "steady", "hand-over", "ghost"])
+def test_groups_a_task_ends_members_before_its_topics_are_new(id, lab_for, monkeypatch):
+    exercise = session.find(id)
+    lab, topics = lab_for(exercise), []
+    exercise.prepare(lab)
+    team = actors.start(lab, reading(lab.name(exercise.topic)), members=["zoe"], group=exercise.topic)
+    team.wait(joined=1, deadline=20)
+    new_topic = lab.topic
+    monkeypatch.setattr(lab, "topic", lambda *name, **more: topics.append(team.running()) or new_topic(*name, **more))
+    exercise.prepare(lab)
+    assert set(map(tuple, topics)) == {()}
+
+
+def reading(topic):
+    """A member that reads a topic."""
+
+    def zoe(me):
+        for _ in me.records(KafkaConsumer(topic, group_id=me.group, heartbeat_interval_ms=100, **me.client)):
+            pass
+
+    return zoe
 
 
 NAMED = "client_id=me.name, "

@@ -141,6 +141,7 @@ SOON = 4  # seconds
 
 
 def make_sooner(lab):
+    lab.end_started()
     lab.topic("sooner", partitions=TOPIC_OF_FOUR)
 
 
@@ -248,6 +249,7 @@ AWAY = 1.5  # seconds
 
 
 def make_steady(lab):
+    lab.end_started()
     lab.topic("steady", partitions=TOPIC_OF_FOUR)
 
 
@@ -349,6 +351,7 @@ MOST_COMMITS = 12  # of a partition's offset
 
 
 def make_hand_over(lab):
+    lab.end_started()
     topic = lab.topic("hand-over", partitions=TOPIC_OF_FOUR)
     send(lab, topic, [{"partition": n % TOPIC_OF_FOUR, "value": b"sale"} for n in range(EACH * TOPIC_OF_FOUR)])
 
@@ -368,7 +371,7 @@ def check_hand_over(lab, team):
             raise Incorrect("ann reads another topic, or none", topic, PASS_TOPIC)
         raise Incorrect(
             f"ann has handled {len(handled(team))} of {total} records",
-            "all of them",
+            f"all of them (each check sends {TOPIC_OF_FOUR} more)",
             'auto_offset_reset="earliest", and a loop over me.records(consumer)',
         )
     team.add("ben")
@@ -550,11 +553,15 @@ AT = 4  # the committed offset
 
 def make_ghost(lab):
     """A topic of ten records, and a group with a committed offset and a member whose process is dead."""
+    lab.end_started()  # a member that still reads would take the place of the dead one
     topic, group = lab.topic("desk"), lab.group("desk")
     send(lab, topic, [{"value": b"%d" % n} for n in range(10)])
     commit(lab, topic, group, {0: AT})
     command = [sys.executable, "-c", DIES, topic, group, repr(lab.client)]
     subprocess.run(command, capture_output=True, timeout=30, check=True)
+
+
+AGAIN = 'Begin afresh with practice.task("ghost", lab)'
 
 
 def check_ghost(lab):
@@ -568,13 +575,14 @@ def check_ghost(lab):
         raise Incorrect(
             "the ghost is gone, and so are the group's offsets",
             f"offset {AT}, as it was",
-            "remove the member, and leave the group: lab.admin.remove_group_members(...)",
+            f"lab.group(...) and actors.start(...) make Kafka forget a group's offsets. {AGAIN}: then remove the "
+            'member, by lab.admin.remove_group_members(lab.name("desk"), ...), and leave the group',
         )
     if now != AT:
         raise Incorrect(
             f"the ghost is gone, and committed: {now}",
             f"{AT}, as it was",
-            "do not read or commit as this group; removing the member is all",
+            f"do not read or commit as this group; removing the member is all. {AGAIN}",
         )
     return f"no ghost, and the next member goes on at offset {AT}"
 
