@@ -183,7 +183,7 @@ def docker():
         return ok(f"not used: docker gives no answer within {PROGRAM_SECONDS} s")
     if inspected.returncode:
         said = (inspected.stderr.strip().splitlines() or ["docker failed"])[-1]
-        return ok(f"not used: {said}")
+        return ok(f"not used (docker says: {said})")
     return _container(json.loads(inspected.stdout))
 
 
