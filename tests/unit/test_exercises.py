@@ -71,6 +71,7 @@ def test_a_tombstone_of_a_user_without_a_balance_asks_for_a_guard(lab_for):
     exercise = consumers.REPLAY
     found = outcome(exercise, lab_for(exercise), exercise.reference.replace("state.pop(user, None)", "del state[user]"))
     assert (found.kind, found.lines[0]) == ("your code raised KeyError", ("message", "'hal'"))
+    assert found.lines[-1] == ("try", consumers.TOMBSTONE)
 
 
 def test_partitions_a_record_of_an_old_producer_may_be_followed_by_a_newer_one(lab_for):

@@ -116,6 +116,15 @@ def test_groups_keep_order_may_be_checked_while_the_group_works(lab_for):
     assert found.kind == "correct", found.text("keep-order")
 
 
+def test_groups_keep_order_names_a_crash(lab_for):
+    lab = lab_for(groups.KEEP_ORDER)
+    done = "team.wait(handled=10, deadline=20)"
+    source = groups.KEEP_ORDER.reference.replace("except ValueError", "except KeyError")
+    source = source.replace(done, "from helpers.lab import wait_until; wait_until(lambda: not team.running(), 'it')")
+    found = outcome(groups.KEEP_ORDER, lab, source.replace("team.stop()", ""))
+    assert (found.kind, "if a member has crashed, team.output" in found.text("")) == ("incorrect", True), found.text("")
+
+
 @pytest.mark.parametrize("id", ["keep-order", "both-topics", "one-idle", "sooner", "steady", "hand-over", "ghost"])
 def test_groups_a_task_ends_members_before_its_topics_are_new(id, lab_for, monkeypatch):
     exercise = session.find(id)

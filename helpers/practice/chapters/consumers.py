@@ -1,5 +1,6 @@
 """Exercises on consumers and offsets."""
 
+import re
 from contextlib import closing
 from numbers import Integral
 
@@ -210,6 +211,17 @@ def make_balances(lab):
     send(lab, topic, [{"key": u.encode(), "value": None if b is None else b"%d" % b} for u, b in BALANCES])
 
 
+def call_or_advise(pattern, advice, function, *arguments):
+    """What the learner's function returns; an error in whose name or text the pattern is found gets this advice."""
+    try:
+        return call(function, *arguments)
+    except CodeRaised as raised:
+        if re.search(pattern, repr(raised.error)):
+            raised.lines.append(("try", advice))
+        raise
+
+
+TOMBSTONE = "a tombstone takes the user out: state.pop(user, None)"
 MORE = "read both partitions, to the end: one poll() brings a part"
 
 
@@ -220,7 +232,7 @@ def check_replay(lab, rebuild):
     send(lab, topic, [{"key": b"eve", "value": b"%d" % expected["eve"]}])  # so that no dict written by hand fits
     expected = {user: int(balance) for user, balance in expected.items() if balance is not None}
     with closing(ReadToEnd(lab, topic, max_poll_records=4)) as consumer:  # one poll() brings a part only
-        state = call(rebuild, consumer, topic)
+        state = call_or_advise("NoneType|KeyError", TOMBSTONE, rebuild, consumer, topic)
     if not isinstance(state, dict):
         raise Incorrect(f"rebuild returned {short(state)}", "a dict of user to balance", "return the dict at the end")
     if not state:
@@ -240,7 +252,7 @@ def check_replay(lab, rebuild):
         raise Incorrect(
             f"{gone[0]} has the balance {state[gone[0]]}",
             f"no {gone[0]}: the last record with that key is a tombstone (its value is None)",
-            "a tombstone takes the user out: state.pop(user, None)",
+            TOMBSTONE,
         )
     if off := [user for user in expected if state[user] != expected[user]]:
         raise Incorrect(
@@ -422,23 +434,13 @@ def of_str(values):
 NOTHING_SO_LATE = "a partition with nothing so late: offsets_for_times gives None for it, and there is nothing to read"
 
 
-def call_since(since, *arguments):
-    """What it returns; an error about a None gets advice."""
-    try:
-        return call(since, *arguments)
-    except CodeRaised as raised:
-        if "NoneType" in str(raised.error):
-            raised.lines.append(("try", NOTHING_SO_LATE))
-        raise
-
-
 def check_since(lab, since):
     topic = lab.name("readings")
     records(lab, topic)
     for minute in (2, 4):
         expected = [f"{p}-{m}" for p, m in READINGS if m >= minute]
         with closing(ReadToEnd(lab, topic, auto_offset_reset="earliest", max_poll_records=2)) as consumer:
-            found = call_since(since, consumer, topic, NEW_YEAR + minute * MINUTE)
+            found = call_or_advise("NoneType", NOTHING_SO_LATE, since, consumer, topic, NEW_YEAR + minute * MINUTE)
         if not isinstance(found, list):
             raise Incorrect(f"since returned {short(found)}", "a list of values as text", "return [...]")
         if other := next((one for one in found if not isinstance(one, str)), None):

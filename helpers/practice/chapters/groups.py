@@ -645,6 +645,8 @@ def check_keep_order(lab):
     named = {(user, number) for user in SETTLED for number in SETTLED[user] + ASIDE[user]}
     if lost := sorted(f"{user}-{number}" for user, number in named if (user, number) not in everything):
         advice = "who does not settle a record puts it aside, and waits for the broker's answer before the commit"
+        if behind and not members(lab, group)[1]:
+            advice = f"a lag of {behind}, and nobody is at work: if a member has crashed, team.output(name) says why"
         raise Incorrect(f"neither settled nor aside: {listed(lost)}", expected, advice)
     if foreign := sorted(f"{user}-{number}" for user, number in set(everything) - named):
         raise Incorrect(
@@ -655,7 +657,10 @@ def check_keep_order(lab):
             f"settled, and no JSON: a record of {listed(poison)}", expected, "json.loads(record.value) first"
         )
     if twice := sorted(f"{user}-{number}" for (user, number), n in everything.items() if n > 1):
-        advice = 'begin afresh: practice.task("keep-order", lab), and commit after each record'
+        advice = (
+            'begin afresh: practice.task("keep-order", lab). A second actors.start forgets what was committed; and '
+            "commit after each record"
+        )
         raise Incorrect(f"more than once: {listed(twice)}", expected, advice)
     if late := [f"{user}-{n}" for user in ASIDE for n in ASIDE[user] if n in settled[user]]:
         advice = "all that follow of this user go there too; and a set in memory dies with its owner"
@@ -745,7 +750,8 @@ KEEP_ORDER = Exercise(
         JSON; one is not JSON. Start a group `cashiers` that brings every record, key and value as they are, into one of
         two topics: `lab.name("settled")`, or `lab.name("aside")` for what is no JSON. When a record of a user is aside,
         all later ones of **this user** must go there too; the others go on. One record is in aside already, and not in
-        `topic`: a member of an earlier group put it there, and died. Each record once, and a lag of 0 at the end.
+        `topic`: a member of an earlier group put it there, and died. Each record once, and a lag of 0 at the end. (Who
+        takes a partition over has to know who is aside by then, and not only when it started.)
     """,
     prepare=make_charges,
     check=check_keep_order,

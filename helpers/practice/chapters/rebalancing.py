@@ -575,7 +575,7 @@ def check_ghost(lab):
         raise Incorrect(
             "the ghost is gone, and so are the group's offsets",
             f"offset {AT}, as it was",
-            f"lab.group(...) and actors.start(...) make Kafka forget a group's offsets. {AGAIN}: then remove the "
+            f"lab.group, delete_groups and actors.start make Kafka forget a group's offsets. {AGAIN}: then remove the "
             'member, by lab.admin.remove_group_members(lab.name("desk"), ...), and leave the group',
         )
     if now != AT:

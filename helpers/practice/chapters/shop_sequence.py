@@ -209,9 +209,9 @@ WRITTEN_TWICE = Exercise(
     id="written-twice",
     chapter="sequence",
     text="""
-        **Written twice, done once.** In the chapter a record was *read* twice. Start a shop, `mine`, in which a record
-        is *written* twice: the same `ce_id` stands at two offsets of a topic. The shop keeps its guards. Every order
-        has to be `COMPLETED` in the end, and nothing may be in the ledger twice.
+        **Written twice, done once.** In the chapter a record was *read* twice. Start a shop, `mine`, in which a service
+        *writes* a record twice: the same `ce_id` stands at two offsets of a topic. The shop keeps its guards. Every
+        order has to be `COMPLETED` in the end, and nothing may be in the ledger twice.
     """,
     answers=["mine"],
     start="""
