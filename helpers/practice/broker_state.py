@@ -14,6 +14,16 @@ from .exercise import Incorrect, NotAttempted
 UNSENT = "if you have sent some: `topic` holds the full name, and flush() or close() waits until they have arrived"
 
 
+def alone(make):
+    """What prepares an exercise, after every process that was started on the lab is ended."""
+
+    def prepare(lab):
+        lab.end_started()  # who still runs would join the exercise's group again, and write into its new topics
+        make(lab)
+
+    return prepare
+
+
 def records(lab, topic, committed_only=False):
     """What observe.records returns; raises NotAttempted while the topic does not exist."""
     if topic not in ask(lab, lambda admin: admin.list_topics()):

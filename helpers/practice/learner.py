@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -24,13 +25,13 @@ NOT_THE_LEARNERS = [
 
 
 class CodeRaised(Outcome):
-    """The learner's code raised: the type and message of the error, and the learner's line."""
+    """The learner's code raised: the type and message of the error, the learner's line, and what to try."""
 
-    def __init__(self, error):
+    def __init__(self, error, advice=""):
         self.error = error
         self.kind = f"your code raised {type(error).__name__}"
         line = learners_line(error)
-        super().__init__(("message", str(error)), line or ("", ""))
+        super().__init__(("message", str(error)), line or ("", ""), ("try", advice))
 
 
 class OutOfTime(BaseException):
@@ -81,13 +82,17 @@ def packed_with_ours(*things):
         cloudpickle.unregister_pickle_by_value(ours)
 
 
-def call(function, *arguments, seconds=LIMIT):
-    """Returns what a learner's function returns; raises CodeRaised for whatever it raises."""
+def call(function, *arguments, seconds=LIMIT, advice=()):
+    """Returns what a learner's function returns; raises CodeRaised for whatever it raises.
+
+    advice: pairs of a pattern and what to try if it is found in the error's name or text.
+    """
     try:
         with time_limit(seconds):
             return function(*arguments)
     except (Exception, SystemExit, OutOfTime) as error:
-        raise CodeRaised(error) from error
+        tries = [text for pattern, text in advice if re.search(pattern, repr(error))]
+        raise CodeRaised(error, *tries[:1]) from error
 
 
 @contextmanager

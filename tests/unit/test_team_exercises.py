@@ -125,7 +125,9 @@ def test_groups_keep_order_names_a_crash(lab_for):
     assert (found.kind, "if a member has crashed, team.output" in found.text("")) == ("incorrect", True), found.text("")
 
 
-@pytest.mark.parametrize("id", ["keep-order", "both-topics", "one-idle", "sooner", "steady", "hand-over", "ghost"])
+@pytest.mark.parametrize(
+    "id", ["keep-order", "both-topics", "one-idle", "take-over", "sooner", "steady", "hand-over", "ghost"]
+)
 def test_groups_a_task_ends_members_before_its_topics_are_new(id, lab_for, monkeypatch):
     exercise = session.find(id)
     lab, topics = lab_for(exercise), []

@@ -1,6 +1,5 @@
 """Exercises on consumers and offsets."""
 
-import re
 from contextlib import closing
 from numbers import Integral
 
@@ -61,7 +60,7 @@ def check_commit_three(lab):
         raise Incorrect(
             f"the group {group} still has a member", "a consumer that is closed", "consumer.close() at the end"
         )
-    return "the group three will go on at offset 3 of partition 0"
+    return f"the group {group} will go on at offset 3 of partition 0"
 
 
 COMMIT_THREE = Exercise(
@@ -211,16 +210,6 @@ def make_balances(lab):
     send(lab, topic, [{"key": u.encode(), "value": None if b is None else b"%d" % b} for u, b in BALANCES])
 
 
-def call_or_advise(pattern, advice, function, *arguments):
-    """What the learner's function returns; an error in whose name or text the pattern is found gets this advice."""
-    try:
-        return call(function, *arguments)
-    except CodeRaised as raised:
-        if re.search(pattern, repr(raised.error)):
-            raised.lines.append(("try", advice))
-        raise
-
-
 TOMBSTONE = "a tombstone takes the user out: state.pop(user, None)"
 MORE = "read both partitions, to the end: one poll() brings a part"
 
@@ -232,7 +221,7 @@ def check_replay(lab, rebuild):
     send(lab, topic, [{"key": b"eve", "value": b"%d" % expected["eve"]}])  # so that no dict written by hand fits
     expected = {user: int(balance) for user, balance in expected.items() if balance is not None}
     with closing(ReadToEnd(lab, topic, max_poll_records=4)) as consumer:  # one poll() brings a part only
-        state = call_or_advise("NoneType|KeyError", TOMBSTONE, rebuild, consumer, topic)
+        state = call(rebuild, consumer, topic, advice=[("NoneType|KeyError", TOMBSTONE)])
     if not isinstance(state, dict):
         raise Incorrect(f"rebuild returned {short(state)}", "a dict of user to balance", "return the dict at the end")
     if not state:
@@ -440,7 +429,8 @@ def check_since(lab, since):
     for minute in (2, 4):
         expected = [f"{p}-{m}" for p, m in READINGS if m >= minute]
         with closing(ReadToEnd(lab, topic, auto_offset_reset="earliest", max_poll_records=2)) as consumer:
-            found = call_or_advise("NoneType", NOTHING_SO_LATE, since, consumer, topic, NEW_YEAR + minute * MINUTE)
+            advice = [("NoneType", NOTHING_SO_LATE)]
+            found = call(since, consumer, topic, NEW_YEAR + minute * MINUTE, advice=advice)
         if not isinstance(found, list):
             raise Incorrect(f"since returned {short(found)}", "a list of values as text", "return [...]")
         if other := next((one for one in found if not isinstance(one, str)), None):

@@ -7,6 +7,7 @@ from collections import Counter
 
 from ... import observe
 from ..broker_state import (
+    alone,
     check_watched,
     commit,
     committed,
@@ -28,7 +29,6 @@ FAST = '"heartbeat_interval_ms": 100, "session_timeout_ms": 1500, "auto_offset_r
 
 def fresh(lab, topic, group, rows, partitions, **configs):
     """Makes an exercise's topic with its records, and its group; returns the topic's name."""
-    lab.end_started()  # who still runs would join the exercise's group again
     lab.group(group)
     name = lab.topic(topic, partitions=partitions, **configs)
     send(lab, name, rows)
@@ -121,7 +121,7 @@ ONE_IDLE = Exercise(
         **Exactly one idle.** `topic` has three partitions. Start a group `desk` on it in which exactly one member owns
         nothing. Use `actors.start`, wait until the group has settled, and let the members run.
     """,
-    prepare=lambda lab: fresh(lab, "tickets", "desk", [], 3),
+    prepare=alone(lambda lab: fresh(lab, "tickets", "desk", [], 3)),
     check=check_one_idle,
     hints=[
         "A partition has one owner. How many owners do three partitions have at most?",
@@ -235,7 +235,7 @@ BACK_IN_TIME = Exercise(
         0 has one a minute, partition 1 has two. The group `lab.name("auditors")` has no members, and has read all.
         Move it so that it goes on, in both partitions, at minute {SINCE}.
     """,
-    prepare=make_gauges,
+    prepare=alone(make_gauges),
     check=check_back_in_time,
     hints=[
         "lab.admin.reset_group_offsets(group, {TopicPartition(topic, 0): where, ...}) moves an empty group.",
@@ -384,7 +384,7 @@ TAKE_OVER = Exercise(
         both own something, and kill one of them with signal 9. Within {SOON} seconds the other must own all four. Put
         what `actors.start` returned into `team`.
     """,
-    prepare=lambda lab: fresh(lab, "doors", "guards", [], 4),
+    prepare=alone(lambda lab: fresh(lab, "doors", "guards", [], 4)),
     answers=["team"],
     start="team = ...  # your code",
     check=check_take_over,
@@ -484,7 +484,6 @@ TAKE_OVER.wrong.update(
 
 
 def make_both(lab):
-    lab.end_started()
     rows = [{"partition": n % 2, "value": b"%d" % n} for n in range(20)]
     letters = lab.topic("letters", partitions=2)
     send(lab, letters, rows)
@@ -562,7 +561,7 @@ BOTH_TOPICS = Exercise(
         forty records must be handled, and the lag must come to 0. Put what `actors.start` returned into `team`. (Take
         both names outside the function: inside a member there is no `lab`.)
     """,
-    prepare=make_both,
+    prepare=alone(make_both),
     answers=["team"],
     start="team = ...  # your code",
     check=check_both_topics,
@@ -598,7 +597,6 @@ ASIDE = {"uma": ["poison", "1"], "vic": [], "wes": [], "yan": ["poison", "1", "2
 
 
 def make_charges(lab):
-    lab.end_started()  # who still works would write into the new topics
     lab.topic("settled")
     aside = charge(0, ALREADY_ASIDE)
     send(lab, lab.topic("aside"), [{"key": aside["key"], "value": aside["value"]}])
@@ -753,7 +751,7 @@ KEEP_ORDER = Exercise(
         `topic`: a member of an earlier group put it there, and died. Each record once, and a lag of 0 at the end. (Who
         takes a partition over has to know who is aside by then, and not only when it started.)
     """,
-    prepare=make_charges,
+    prepare=alone(make_charges),
     check=check_keep_order,
     hints=[
         "One owner has all records of a user: a set of users helps. But a set in memory dies with its owner, and one "

@@ -8,7 +8,18 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 
 from ... import observe
 from ...observe.ask import ask
-from ..broker_state import check_group_id, check_watched, commit, committed, ends, listed, members, other_topics, send
+from ..broker_state import (
+    alone,
+    check_group_id,
+    check_watched,
+    commit,
+    committed,
+    ends,
+    listed,
+    members,
+    other_topics,
+    send,
+)
 from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
 
 PATIENCE = 6  # seconds for a group to settle
@@ -141,7 +152,6 @@ SOON = 4  # seconds
 
 
 def make_sooner(lab):
-    lab.end_started()
     lab.topic("sooner", partitions=TOPIC_OF_FOUR)
 
 
@@ -210,7 +220,7 @@ SOONER = Exercise(
         # your code
         team = ...
     """,
-    prepare=make_sooner,
+    prepare=alone(make_sooner),
     check=check_sooner,
     hints=[
         "A killed member says nothing. The coordinator notices that its heartbeats are missing.",
@@ -249,7 +259,6 @@ AWAY = 1.5  # seconds
 
 
 def make_steady(lab):
-    lab.end_started()
     lab.topic("steady", partitions=TOPIC_OF_FOUR)
 
 
@@ -310,7 +319,7 @@ STEADY = Exercise(
         # your code
         team = ...
     """,
-    prepare=make_steady,
+    prepare=alone(make_steady),
     check=check_steady,
     hints=[
         "An ordinary member leaves the group when it closes. A static one does not.",
@@ -351,7 +360,6 @@ MOST_COMMITS = 12  # of a partition's offset
 
 
 def make_hand_over(lab):
-    lab.end_started()
     topic = lab.topic("hand-over", partitions=TOPIC_OF_FOUR)
     send(lab, topic, [{"partition": n % TOPIC_OF_FOUR, "value": b"sale"} for n in range(EACH * TOPIC_OF_FOUR)])
 
@@ -505,7 +513,7 @@ HAND_OVER = Exercise(
         # your code
         team = ...
     """,
-    prepare=make_hand_over,
+    prepare=alone(make_hand_over),
     check=check_hand_over,
     hints=[
         "consumer.subscribe([topic], listener=...): on_partitions_revoked is called with the partitions that go.",
@@ -553,7 +561,6 @@ AT = 4  # the committed offset
 
 def make_ghost(lab):
     """A topic of ten records, and a group with a committed offset and a member whose process is dead."""
-    lab.end_started()  # a member that still reads would take the place of the dead one
     topic, group = lab.topic("desk"), lab.group("desk")
     send(lab, topic, [{"value": b"%d" % n} for n in range(10)])
     commit(lab, topic, group, {0: AT})
@@ -610,7 +617,7 @@ GHOST = Exercise(
         **Ghost.** The group `lab.name("desk")` reads `topic`, and has committed offset 4. Its only member is dead,
         with a session of ten minutes. Free its place now, so that the next member can go on at offset 4.
     """,
-    prepare=make_ghost,
+    prepare=alone(make_ghost),
     check=check_ghost,
     hints=[
         "lab.admin.describe_groups([group])[group] shows the members, each with its member_id.",
