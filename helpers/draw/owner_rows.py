@@ -196,11 +196,11 @@ def draw_handled(inner, handled, colours, span):
     wide = style.round_step((span[1] - span[0]) / 70 * 1000) / 1000
     bins = ((handled["t"] - span[0]) // wide).astype(int)
     counts = handled.groupby([bins, "member"]).size().unstack(fill_value=0) / wide
-    below = counts.sum(axis=1) * 0
+    below, x = counts.sum(axis=1) * 0, span[0] + counts.index * wide
+    widths = [min(0.88 * wide, span[1] - start) for start in x]
     for member in sorted(counts, key=style.natural):
-        x = span[0] + counts.index * wide
         colour = style.colour_of(member, colours)
-        inner.bar(x, counts[member], wide * 0.88, bottom=below, align="edge", color=colour, linewidth=0)
+        inner.bar(x, counts[member], widths, bottom=below, align="edge", color=colour, linewidth=0)
         below = below + counts[member]
     inner.set(xlim=span, ylim=(0, max(1, below.max()) * 1.1))
     undress(inner)
@@ -224,10 +224,12 @@ def undress(inner):
 def draw_seconds(ax, begin, end, place, y):
     """The time axis."""
     ax.plot([place(begin), place(end)], [y, y], color=LINE, linewidth=0.8)
-    for tick in MaxNLocator(9, steps=[1, 2, 5, 10]).tick_values(begin, end):
+    ticks = MaxNLocator(9, steps=[1, 2, 5, 10]).tick_values(begin, end)
+    digits = max(len(f"{tick:g}".partition(".")[2]) for tick in ticks)
+    for tick in ticks:
         if begin - 1e-9 <= tick <= end:
             ax.plot([place(tick)] * 2, [y, y + 0.04], color=LINE, linewidth=0.8)
-            ax.text(place(tick), y + 0.13, f"{tick:g}", size=SMALL, color=MUTED, ha="center", va="center")
+            ax.text(place(tick), y + 0.13, f"{tick:.{digits}f}", size=SMALL, color=MUTED, ha="center", va="center")
     ax.text((place(begin) + place(end)) / 2, y + 0.33, "seconds", size=SMALL, color=MUTED, ha="center", va="center")
 
 

@@ -6,6 +6,7 @@ python -m tests.unit.test_draw      draws the baseline images again, after a cha
 import io
 import itertools
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -561,6 +562,15 @@ def test_a_group_that_always_owns_everything_is_said():
     events = group((0, "anna", "assigned", [0]), (3, "anna", "handled", [0]))
     figure, _ = ownership_figure(events)
     assert figure.axes[0].texts[0].get_text() == "Every partition had an owner all the time"
+
+
+def test_the_seconds_have_as_many_digits_as_each_other_and_no_bar_leaves_the_axis():
+    events = group((0.2, "anna", "assigned", [0]), *handling("anna", 1, 3), (3.27, "anna", "handled", [0]))
+    figure, _ = ownership_figure(events)
+    card, handled = figure.axes
+    seconds = [text.get_text() for text in card.texts if re.fullmatch(r"[\d.]+", text.get_text())]
+    assert seconds == ["0.5", "1.0", "1.5", "2.0", "2.5", "3.0"]
+    assert max(bar.get_x() + bar.get_width() for bar in handled.patches) == pytest.approx(3.27)
 
 
 def test_many_records_are_columns_and_the_figure_says_so():
