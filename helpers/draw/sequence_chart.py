@@ -57,7 +57,7 @@ def places_in_time(rows):
     part = tall / max(round(tall / SCREEN), 1)
     y, ys, heads, done = HEAD + 0.1, [], [0.05], 0
     for row, height in zip(rows, heights, strict=True):
-        if done >= part * len(heads) and row.kind in KINDS:
+        if done >= part * len(heads) and row.kind in KINDS and row.kind != "reply":  # it belongs to what asked for it
             heads.append(y + 0.15)
             y += HEAD + 0.15
         y, done = y + height, done + height

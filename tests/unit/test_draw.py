@@ -411,6 +411,17 @@ def test_a_long_sequence_names_its_participants_again(times, heads):
     assert times == 1 or (min(gaps) > 4 and max(gaps) < 9), gaps
 
 
+@pytest.mark.parametrize("times", [60, 63, 66])
+def test_no_names_come_between_a_call_and_its_answer(times):
+    figure, _ = sequence_figure(pd.concat([SEQUENCE.iloc[:2]] * times))
+    place = {name: [] for name in ("Customer", "POST /orders", "202; accepted")}
+    for text in figure.axes[0].texts:
+        place.get(text.get_text(), []).append(text.get_position()[1])
+    assert len(place["Customer"]) > 5
+    pairs = zip(place["POST /orders"], place["202; accepted"], strict=True)
+    assert {round(answered - asked, 2) for asked, answered in pairs} == {0.29}
+
+
 def test_a_sequence_as_text_and_as_mermaid():
     lines = draw.sequence_text(SEQUENCE).splitlines()
     assert len(lines) == len(SEQUENCE)
