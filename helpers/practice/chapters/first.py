@@ -137,11 +137,10 @@ def check_read_again(lab):
         raise NotAttempted(
             f"the committed offsets of {group} are the end offsets: nothing is left for it",
             without_prefix(lab, topic, "billing")
-            or "a group that has read everything again is at the end once more: reset it, and check before it reads. "
-            "A reset needs --execute: without it, it is only a rehearsal; and a group without members, so close() "
-            "yours. A seek moves one consumer, once it reads or calls position(), and only a commit() after that moves "
-            "the group. "
-            "auto_offset_reset counts only for a group that has committed nothing",
+            or "if you have tried: a group that has read everything again is at the end once more: reset it, and check "
+            "before it reads. A reset needs --execute: without it, it is only a rehearsal; and a group without "
+            "members, so close() yours. A seek moves one consumer, once it reads or calls position(), and only a "
+            "commit() after that moves the group. auto_offset_reset counts only for a group that has committed nothing",
         )
     ahead = {number: offset for number, offset in now.items() if offset > 0}
     if ahead:

@@ -575,7 +575,10 @@ def check_ghost(lab):
     topic = group = lab.name("desk")
     _, owned, _ = group_now(lab, group)
     if "ghost" in owned:
-        advice = "if you have tried: the place belongs to the member_id that describe_groups shows"
+        advice = (
+            "if you have tried: the place belongs to the member_id that describe_groups shows. A consumer of your "
+            "own only waits behind it"
+        )
         raise NotAttempted("the dead member still has its place", advice)
     now = committed(lab, topic, group).get(0)
     if now is None:
