@@ -92,6 +92,7 @@ ALONE, ALL_DONE = 'members=["anna"]', "team.wait(handled=10"
 MOVES = {
     "kill -9, and a new member": (ALL_DONE, 'team.wait(killed=1, deadline=20); team.add("ben"); team.wait(handled=9'),
     "two from the beginning": (ALONE, 'members=["anna", "ben"]'),
+    "one crashes, and a new one": (ALL_DONE, 'team.wait(crashed=1, deadline=20); team.add("ben"); team.wait(handled=9'),
     "one joins": (ALL_DONE, 'team.wait(committed=2, deadline=20); team.add("ben"); team.wait(handled=10'),
 }
 
@@ -99,7 +100,9 @@ MOVES = {
 @pytest.mark.parametrize("move", MOVES)
 def test_groups_keep_order_survives_that_partitions_move(move, lab_for):
     lab = lab_for(groups.KEEP_ORDER)
-    die = "; consumer.commit(); import os; os.kill(os.getpid(), 9)" if "kill" in move else ""
+    ends = {"kill": "os.kill(os.getpid(), 9)", "one crashes": "raise LookupError"}
+    end = next((end for kind, end in ends.items() if kind in move), "")
+    die = f"\n{' ' * 20}if record.key == b'yan': consumer.commit(); import os; {end}" if end else ""
     source = groups.cashier(groups.PARK + die, groups.KEEP)
     assert MOVES[move][0] in source
     found = outcome(groups.KEEP_ORDER, lab, source.replace(*MOVES[move]))
@@ -114,6 +117,56 @@ def test_groups_keep_order_may_be_checked_while_the_group_works(lab_for):
     at_work = groups.KEEP_ORDER.reference.replace(done, "team.wait(handled=1, deadline=20)")
     found = outcome(groups.KEEP_ORDER, lab, at_work)
     assert found.kind == "correct", found.text("keep-order")
+
+
+WHEN_ASSIGNED = """
+    from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+
+
+    class Remember(AsyncConsumerRebalanceListener):
+        def __init__(self, waiting, client):
+            self.waiting, self.client = waiting, client
+
+        async def on_partitions_revoked(self, revoked): ...
+
+        async def on_partitions_assigned(self, assigned):
+            self.waiting.update(users_aside(self.client))
+
+
+"""
+
+
+def test_groups_keep_order_may_read_aside_when_partitions_come_and_be_checked_twice(lab_for):
+    lab = lab_for(groups.KEEP_ORDER)
+    listener = "set(); consumer.subscribe([topic], listener=Remember(waiting, me.client))"
+    source = groups.cashier(groups.PARK_IN_MEMORY, groups.KEEP_IN_MEMORY, waiting=listener)
+    source = unindented(WHEN_ASSIGNED) + "\n" + unindented(source.replace("KafkaConsumer(topic, ", "KafkaConsumer("))
+    namespace = {"lab": lab}
+    groups.KEEP_ORDER.prepare(lab)
+    run(groups.KEEP_ORDER.first_line + source, namespace)
+    for _ in range(2):
+        found = session.examine(groups.KEEP_ORDER, lab, [namespace["team"]])
+        assert found.kind == "correct", found.text("keep-order")
+    assert namespace["team"].running() == []
+
+
+LOOP = "me.records(consumer)"
+NEW_ONES = {
+    "crashed: dora": f"{LOOP} if me.name != 'dora' else 1 / 0",
+    "dora was asked to end, and still runs": f"{LOOP} if me.name != 'dora' else consumer",
+    "the group has 0 members": f"{LOOP} if me.name == 'anna' else ()",
+    "neither settled nor aside: amy3-poison, bob7-poison": (
+        f"__import__('itertools').takewhile(lambda one: me.name == 'anna', {LOOP})"
+    ),
+}
+
+
+@pytest.mark.parametrize("seen", NEW_ONES)
+def test_groups_keep_order_says_what_became_of_those_whom_the_check_has_started(seen, lab_for):
+    assert LOOP in groups.KEEP_ORDER.reference
+    source = groups.KEEP_ORDER.reference.replace(LOOP, NEW_ONES[seen])
+    found = outcome(groups.KEEP_ORDER, lab_for(groups.KEEP_ORDER), source)
+    assert (found.kind, seen in found.text("")) == ("incorrect", True), found.text("")
 
 
 def test_groups_keep_order_names_a_crash(lab_for):

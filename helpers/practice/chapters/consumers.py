@@ -48,9 +48,9 @@ def check_commit_three(lab):
             0: "nothing was read: the commit comes after the third record",
             2: "committed is the offset to read next, not the last one that was read",
             4: "a fourth record was read before the commit; or close() committed once more, with enable_auto_commit on",
-            5: "5 is the end of the batch, and of the log. commit() after poll() commits the whole batch; without "
-            "enable_auto_commit=False close() commits the position once more; and a new group begins at the end "
-            'without auto_offset_reset="earliest"',
+            5: 'a new group begins at the end, and that is 5, without auto_offset_reset="earliest"; commit() after '
+            "poll() commits the whole batch; and without enable_auto_commit=False close() commits the position once "
+            "more",
         }.get(now[0], "commit after the third record: without arguments, commit() takes the consumer's position")
         again = 'The group goes on from there: practice.task("commit-three", lab), and your cell once more'
         raise Incorrect(

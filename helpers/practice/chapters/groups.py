@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 from ... import observe
+from ...lab import LabError
 from ..broker_state import (
     alone,
     check_watched,
@@ -23,6 +24,7 @@ from ..broker_state import (
 from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
 
 PATIENCE = 6  # seconds: auto commit comes every five
+START = 20  # seconds for processes to start and to join: on a busy machine each takes some
 STEADY, SETTLING = 1, 15  # seconds: a rebalance waits for heartbeats, every three seconds by default
 FAST = '"heartbeat_interval_ms": 100, "session_timeout_ms": 1500, "auto_offset_reset": "earliest"'
 
@@ -61,9 +63,9 @@ def settled_members(lab, group, steady=STEADY):
         time.sleep(0.1)
 
 
-def eventually(look, settled):
-    """What look() returns as soon as it is settled, or after PATIENCE."""
-    until = time.monotonic() + PATIENCE
+def eventually(look, settled, seconds=PATIENCE):
+    """What look() returns as soon as it is settled, or after these seconds."""
+    until = time.monotonic() + seconds
     while not settled(found := look()) and time.monotonic() < until:
         time.sleep(0.1)
     return found
@@ -611,10 +613,11 @@ def charge(partition, name):
     return {"partition": partition, "key": user.encode(), "value": value}
 
 
-def by_user(lab, name):
-    """{user: the numbers of the user's records, in the topic's order}."""
+def by_user(lab, name, but=()):
+    """{user: the numbers of the user's records, in the topic's order}, but for some users."""
     found = {user: [] for user in SETTLED}
     rows = records(lab, lab.name(name))
+    rows = rows[~rows["key"].isin(but)]
     if without := int(rows["key"].isna().sum()):
         advice = "producer.send(..., key=record.key, value=record.value)"
         raise Incorrect(f"{without} records without a key in {lab.name(name)}", "key and value as they came", advice)
@@ -627,29 +630,38 @@ def by_user(lab, name):
     return found
 
 
-def check_keep_order(lab):
+def check_keep_order(lab, team):
     topic, group = lab.name("charges"), lab.name("cashiers")
-    records(lab, topic)
+    there = records(lab, topic)
+    told_by(team)
+    if team.group != group:
+        raise Incorrect(f"the group of team is {team.group}", group, 'team = actors.start(..., group="cashiers")')
     behind = still_behind(lab, topic, group)
-    settled, aside = by_user(lab, "settled"), by_user(lab, "aside")
-    if sum(map(len, [*settled.values(), *aside.values()])) == 1 and not committed(lab, topic, group):
+    of_checks = set(there["key"]) - set(SETTLED)
+    settled, aside = by_user(lab, "settled", of_checks), by_user(lab, "aside", of_checks)
+    nothing = sum(map(len, [*settled.values(), *aside.values()])) == 1
+    from_the_end = 'a group that has committed nothing begins at the end: auto_offset_reset="earliest"'
+    if nothing and not committed(lab, topic, group):
         advice = (
-            "start the group cashiers; if you just have, team.wait(handled=10, deadline=20); if it has crashed, "
-            "team.output(name) says why"
+            "if you have just started it, team.wait(handled=10, deadline=20); if it has crashed, team.output(name) "
+            f"says why; {from_the_end}"
         )
         raise NotAttempted("settled is empty, and aside holds the one record of uma that was there", advice)
     expected = "each charge once, in settled or in aside, in the order of its user"
     everything = Counter((user, number) for found in (settled, aside) for user in found for number in found[user])
     named = {(user, number) for user in SETTLED for number in SETTLED[user] + ASIDE[user]}
+    if changed := sorted({*values(lab, "settled"), *values(lab, "aside")} - set(there["value"])):
+        raise Incorrect(f"sent as {listed(changed)}", expected, "send record.value itself, not a new one")
+    if foreign := sorted(f"{user}-{number}" for user, number in set(everything) - named):
+        advice = "send record.key and record.value as they came"
+        raise Incorrect(f"nobody asked for {listed(foreign)}", expected, advice)
     if lost := sorted(f"{user}-{number}" for user, number in named if (user, number) not in everything):
         advice = "who does not settle a record puts it aside, and waits for the broker's answer before the commit"
         if behind and not members(lab, group)[1]:
             advice = f"a lag of {behind}, and nobody is at work: if a member has crashed, team.output(name) says why"
+        if nothing:
+            advice = from_the_end
         raise Incorrect(f"neither settled nor aside: {listed(lost)}", expected, advice)
-    if foreign := sorted(f"{user}-{number}" for user, number in set(everything) - named):
-        raise Incorrect(
-            f"nobody asked for {listed(foreign)}", expected, "send record.key and record.value as they came"
-        )
     if poison := [user for user in settled if "poison" in settled[user]]:
         raise Incorrect(
             f"settled, and no JSON: a record of {listed(poison)}", expected, "json.loads(record.value) first"
@@ -666,14 +678,79 @@ def check_keep_order(lab):
     if early := [f"{user}-{n}" for user in SETTLED for n in SETTLED[user] if n in aside[user]]:
         advice = "only users with a poison record wait, from that record on"
         raise Incorrect(f"aside without need: {listed(early)}", expected, advice)
-    came = {charge(0, f"{user}-{number}")["value"].decode() for user, number in named}
-    if changed := sorted({*values(lab, "settled"), *values(lab, "aside")} - came):
-        raise Incorrect(f"sent as {listed(changed)}", expected, "send record.value itself, not a new one")
     if (settled, aside) != (SETTLED, ASIDE):
         raise Incorrect(f"settled {settled}, aside {aside}", expected, "send in the order in which you read")
     if behind:
         raise Incorrect(f"a lag of {behind}", "a lag of 0", "commit what is settled, and what is aside")
-    return f"{sum(map(len, SETTLED.values()))} settled, {sum(map(len, ASIDE.values()))} aside, every user in order"
+    check_take_over_of_a_user(lab, team)
+    done = f"{sum(map(len, SETTLED.values()))} settled, {sum(map(len, ASIDE.values()))} aside, every user in order"
+    return f"{done}, after a take-over too"
+
+
+BY_CHECK = "the check has started dora and emil, new members of your team, and sends more charges"
+
+
+def check_take_over_of_a_user(lab, team):
+    """Raises Incorrect unless a member that takes a partition over knows whom the other has put aside meanwhile.
+
+    Two members are started, each gets a charge of a new user that is no JSON, and one of them is stopped; the next
+    charges of both users then come to the other.
+    """
+    users = [f"{name}{end}" for name, end in zip(("amy", "bob"), ends(lab, lab.name("charges")).values(), strict=True)]
+    end_members(team)
+    team.add("dora", "emil")
+    two = await_of_check(
+        team, lambda: members(lab, lab.name("cashiers")), lambda now: (now[0], len(now[1])) == ("Stable", 2)
+    )
+    if len(two[1]) != 2:
+        advice = f"{BY_CHECK}. A member that was killed keeps its place until its session is over"
+        raise Incorrect(f"the group has {len(two[1])} members", "dora and emil", advice)
+    brought_aside(lab, team, [f"{user}-poison" for user in users])
+    end_members(team, "dora")
+    brought_aside(lab, team, [f"{user}-1" for user in users])
+    end_members(team)
+
+
+def await_of_check(team, look, settled):
+    """What look() returns as soon as it is settled, or a member has ended, or after START. Incorrect for a crash."""
+    there = team.running()
+    found = eventually(look, lambda now: settled(now) or team.running() != there, START)
+    if not settled(found):
+        told = team.timeline()
+        look_for_crashes(told[told["member"].isin(there)], BY_CHECK)
+    return found
+
+
+def brought_aside(lab, team, charges):
+    """Sends charges, one into each partition, and raises Incorrect unless the team puts all of them aside."""
+
+    def found():
+        return [
+            {f"{user}-{n}" for user, numbers in by_user(lab, name).items() for n in numbers} & set(charges)
+            for name in ("settled", "aside")
+        ]
+
+    send(lab, lab.name("charges"), [charge(partition, name) for partition, name in enumerate(charges)])
+    settled, aside = await_of_check(team, found, lambda now: set.union(*now) == set(charges))
+    if settled:
+        raise Incorrect(
+            f"settled, while an earlier one of the user is aside: {listed(sorted(settled))}",
+            "in aside, after a take-over too",
+            "emil ran already when dora put the user aside, and took dora's partition over: read aside again when "
+            f"partitions come, or for each record. {BY_CHECK}",
+        )
+    if lost := sorted(set(charges) - aside):
+        raise Incorrect(f"neither settled nor aside: {listed(lost)}", "in aside", BY_CHECK)
+
+
+def end_members(team, *names):
+    """Stops these members, or all; those that have ended are let be. Raises Incorrect when one does not end."""
+    chosen = [name for name in names or team.running() if name in team.running()]
+    try:
+        if chosen:
+            team.stop(*chosen)
+    except LabError as error:
+        raise Incorrect(error.what, "members that end when they are asked to", error.why) from None
 
 
 def still_behind(lab, topic, group):
@@ -687,9 +764,12 @@ def values(lab, name):
     return [str(value) for value in records(lab, lab.name(name))["value"]]
 
 
-def cashier(poison, good, after="consumer.commit()"):
-    """Source code of a member: what it does with a record that is no JSON, with one that is, and afterwards."""
-    in_memory = "waiting = set()" if "waiting" in poison + good else ""
+def cashier(poison, good, after="consumer.commit()", waiting="set()"):
+    """Source code of a member: what it does with a record that is no JSON, with one that is, and afterwards.
+
+    waiting: what it knows at its start, if it keeps in memory who waits.
+    """
+    in_memory = f"waiting = {waiting}" if "waiting" in poison + good else ""
     return f"""
         import json
 
@@ -748,10 +828,13 @@ KEEP_ORDER = Exercise(
         JSON; one is not JSON. Start a group `cashiers` that brings every record, key and value as they are, into one of
         two topics: `lab.name("settled")`, or `lab.name("aside")` for what is no JSON. When a record of a user is aside,
         all later ones of **this user** must go there too; the others go on. One record is in aside already, and not in
-        `topic`: a member of an earlier group put it there, and died. Each record once, and a lag of 0 at the end. (Who
-        takes a partition over has to know who is aside by then, and not only when it started.)
+        `topic`: a member of an earlier group put it there, and died. Each record once, and a lag of 0 at the end. Who
+        takes a partition over has to know who is aside by then, and not only when it started: the check starts two more
+        members, and stops one of them. Put what `actors.start` returned into `team`.
     """,
     prepare=alone(make_charges),
+    answers=["team"],
+    start="team = ...  # your code",
     check=check_keep_order,
     hints=[
         "One owner has all records of a user: a set of users helps. But a set in memory dies with its owner, and one "
@@ -771,6 +854,17 @@ KEEP_ORDER = Exercise(
         "never-commits": (cashier(PARK, KEEP, "pass"), "a lag of 10"),
         "twice": (cashier(PARK_IN_MEMORY, f"{KEEP_IN_MEMORY}; {KEEP_IN_MEMORY}"), "more than once"),
         "forgets-who-waits": (cashier(PARK_IN_MEMORY, KEEP_IN_MEMORY), "a set in memory dies"),
+        "asks-once": (
+            cashier(PARK_IN_MEMORY, KEEP_IN_MEMORY, waiting="users_aside(me.client)"),
+            "emil ran already when dora put the user aside",
+        ),
+        "from-the-end": (
+            cashier(PARK, KEEP, "pass")
+            .replace('"auto_offset_reset": "earliest", "enable_auto_commit": False', '"auto_commit_interval_ms": 100')
+            .replace("handled=10", "assigned=2"),
+            "begins at the end",
+        ),
+        "another-group": (cashier(PARK, KEEP).replace('group="cashiers"', 'group="others"'), "the group of team is"),
         "another-value": (
             cashier(PARK, KEEP).replace("value=record.value)", 'value=record.value + b" " * (where == settled))'),
             "send record.value itself",

@@ -167,7 +167,7 @@ def check_sooner(lab, team):
         raise Incorrect(
             f"{SOON} s after ben was killed the group is {state}, with {listed(sorted(owned))}",
             "ann with all four partitions by then",
-            "session_timeout_ms is how long the coordinator waits for a heartbeat: 45 s by default",
+            f"session_timeout_ms is how long the coordinator waits for a heartbeat (45 s by default): below {SOON} s",
         )
     return f"ann had all four partitions {took:.1f} s after ben was killed"
 
