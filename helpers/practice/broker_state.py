@@ -57,6 +57,15 @@ def other_topics(lab, group, topic):
     return sorted(set(observe.members(lab, group)["topic"].dropna()) - {topic})
 
 
+def check_team(lab, team, name):
+    """Raises Incorrect unless team is a team of this exercise's group."""
+    right = f'team = actors.start(..., group="{name}")'
+    if not all(hasattr(team, name) for name in ("add", "kill", "stop", "timeline")):
+        raise Incorrect(f"team is {short(team)}", "what actors.start returned", right)
+    if team.group != lab.name(name):
+        raise Incorrect(f"the group of team is {team.group}", lab.name(name), right)
+
+
 def check_group_id(team):
     """Raises Incorrect for a team with a consumer of another group, or of none."""
     told = team.timeline()

@@ -152,10 +152,10 @@ def test_groups_keep_order_may_read_aside_when_partitions_come_and_be_checked_tw
 
 LOOP = "me.records(consumer)"
 NEW_ONES = {
-    "crashed: dora": f"{LOOP} if me.name != 'dora' else 1 / 0",
-    "dora was asked to end, and still runs": f"{LOOP} if me.name != 'dora' else consumer",
+    "crashed: emil": f"{LOOP} if me.name != 'emil' else 1 / 0",
+    "emil was asked to end, and still runs": f"{LOOP} if me.name != 'emil' else consumer",
     "the group has 0 members": f"{LOOP} if me.name == 'anna' else ()",
-    "neither settled nor aside: amy3-poison, bob7-poison": (
+    "neither settled nor aside: amy3-0, bob7-0": (
         f"__import__('itertools').takewhile(lambda one: me.name == 'anna', {LOOP})"
     ),
 }

@@ -9,6 +9,7 @@ from ... import observe
 from ...lab import LabError
 from ..broker_state import (
     alone,
+    check_team,
     check_watched,
     commit,
     committed,
@@ -18,7 +19,6 @@ from ..broker_state import (
     other_topics,
     records,
     send,
-    short,
     without_prefix,
 )
 from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
@@ -81,13 +81,6 @@ def lag(lab, topic, group):
     """{partition: lag}; what nobody has committed counts from 0."""
     now = committed(lab, topic, group)
     return {number: end - now.get(number, 0) for number, end in ends(lab, topic).items()}
-
-
-def told_by(team):
-    """The timeline of what actors.start returned; Incorrect for anything else."""
-    if not hasattr(team, "timeline"):
-        raise Incorrect(f"team is {short(team)}", "what actors.start returned", "team = actors.start(lab, ...)")
-    return team.timeline()
 
 
 def look_for_crashes(told, maybe):
@@ -323,10 +316,9 @@ SOON = 5  # seconds
 def check_take_over(lab, team):
     topic = lab.name("doors")
     records(lab, topic)
-    told = told_by(team)
+    check_team(lab, team, "guards")
+    told = team.timeline()
     look_for_crashes(told, "heartbeat_interval_ms (3000) must be less than session_timeout_ms")
-    if team.group != lab.name("guards"):
-        raise Incorrect(f"the group of team is {team.group}", lab.name("guards"), 'actors.start(..., group="guards")')
     killed = told[told["event"] == "killed"]
     if killed.empty:
         if settled_members(lab, lab.name("guards")):
@@ -498,8 +490,10 @@ def check_both_topics(lab, team):
         if records(lab, topic).empty:
             advice = "lab.name gives the name; lab.topic makes the topic anew. Run the cell with practice.task again"
             raise Incorrect(f"{topic} is empty", "twenty records", advice)
-    told = told_by(team)
-    look_for_crashes(told, "KafkaConsumer takes several topics side by side: KafkaConsumer(topic, letters, ...)")
+    check_team(lab, team, "office")
+    look_for_crashes(
+        team.timeline(), "KafkaConsumer takes several topics side by side: KafkaConsumer(topic, letters, ...)"
+    )
     found = owners(lab, "office")
     if len(found) != 4:
         raise Incorrect(f"the group has {len(found)} members", "four", 'members=["anna", "ben", "cho", "dan"]')
@@ -633,19 +627,18 @@ def by_user(lab, name, but=()):
 def check_keep_order(lab, team):
     topic, group = lab.name("charges"), lab.name("cashiers")
     there = records(lab, topic)
-    told_by(team)
-    if team.group != group:
-        raise Incorrect(f"the group of team is {team.group}", group, 'team = actors.start(..., group="cashiers")')
+    check_team(lab, team, "cashiers")
     behind = still_behind(lab, topic, group)
     of_checks = set(there["key"]) - set(SETTLED)
     settled, aside = by_user(lab, "settled", of_checks), by_user(lab, "aside", of_checks)
     nothing = sum(map(len, [*settled.values(), *aside.values()])) == 1
     from_the_end = 'a group that has committed nothing begins at the end: auto_offset_reset="earliest"'
+    if nothing:
+        look_for_crashes(team.timeline(), "then actors.start once more")
     if nothing and not committed(lab, topic, group):
-        advice = (
-            "if you have just started it, team.wait(handled=10, deadline=20); if it has crashed, team.output(name) "
-            f"says why; {from_the_end}"
-        )
+        advice = f"if you have just started it, team.wait(handled=10, deadline=20); {from_the_end}"
+        if not team.running():
+            advice = f"nobody of this team runs any more: actors.start again; and {from_the_end}"
         raise NotAttempted("settled is empty, and aside holds the one record of uma that was there", advice)
     expected = "each charge once, in settled or in aside, in the order of its user"
     everything = Counter((user, number) for found in (settled, aside) for user in found for number in found[user])
@@ -673,7 +666,10 @@ def check_keep_order(lab, team):
         )
         raise Incorrect(f"more than once: {listed(twice)}", expected, advice)
     if late := [f"{user}-{n}" for user in ASIDE for n in ASIDE[user] if n in settled[user]]:
-        advice = "all that follow of this user go there too; and a set in memory dies with its owner"
+        advice = (
+            "all that follow of this user go there too. A set in memory dies with its owner, and aside "
+            "has to be read from its beginning, by a consumer without a group"
+        )
         raise Incorrect(f"settled, while an earlier one of the user is aside: {listed(late)}", expected, advice)
     if early := [f"{user}-{n}" for user in SETTLED for n in SETTLED[user] if n in aside[user]]:
         advice = "only users with a poison record wait, from that record on"
@@ -687,28 +683,62 @@ def check_keep_order(lab, team):
     return f"{done}, after a take-over too"
 
 
-BY_CHECK = "the check has started dora and emil, new members of your team, and sends more charges"
+BY_CHECK = "the check starts dora, and then emil, as members of your team, and sends more charges"
 
 
 def check_take_over_of_a_user(lab, team):
-    """Raises Incorrect unless a member that takes a partition over knows whom the other has put aside meanwhile.
+    """Raises Incorrect unless a member to which a partition comes back knows whom the other has put aside meanwhile.
 
-    Two members are started, each gets a charge of a new user that is no JSON, and one of them is stopped; the next
-    charges of both users then come to the other.
+    One member settles a charge of a new user in each partition. Another one joins, charges come of both users that are
+    no JSON, and it is stopped; the next charges then come to the first one.
     """
     users = [f"{name}{end}" for name, end in zip(("amy", "bob"), ends(lab, lab.name("charges")).values(), strict=True)]
     end_members(team)
-    team.add("dora", "emil")
-    two = await_of_check(
-        team, lambda: members(lab, lab.name("cashiers")), lambda now: (now[0], len(now[1])) == ("Stable", 2)
+    join(lab, team, "dora", 1)
+    bring(lab, team, [f"{user}-0" for user in users], "settled", "only users with a poison record wait")
+    join(lab, team, "emil", 2)
+    bring(lab, team, [f"{user}-poison" for user in users], "aside", "json.loads(record.value) first")
+    end_members(team, "emil")
+    advice = (
+        "emil put a user aside and was stopped, and dora, who ran all the time, got emil's partition: read aside again "
+        "whenever partitions come, or for each record"
     )
-    if len(two[1]) != 2:
-        advice = f"{BY_CHECK}. A member that was killed keeps its place until its session is over"
-        raise Incorrect(f"the group has {len(two[1])} members", "dora and emil", advice)
-    brought_aside(lab, team, [f"{user}-poison" for user in users])
-    end_members(team, "dora")
-    brought_aside(lab, team, [f"{user}-1" for user in users])
+    bring(lab, team, [f"{user}-1" for user in users], "aside", advice)
     end_members(team)
+
+
+def join(lab, team, name, number):
+    """Starts a member, and waits until the group has so many. Raises Incorrect when it does not get them."""
+
+    def joined(group):
+        state, found = group
+        return state == "Stable" and len(found) == number
+
+    team.add(name)
+    group = await_of_check(team, lambda: members(lab, lab.name("cashiers")), joined)
+    if not joined(group):
+        advice = f"{BY_CHECK}. A member that was killed keeps its place until its session is over"
+        raise Incorrect(f"the group has {len(group[1])} members", f"{number}, with {name}", advice)
+
+
+def bring(lab, team, charges, where, advice):
+    """Sends charges, one into each partition, and raises Incorrect unless the team brings all of them there."""
+    other = "settled" if where == "aside" else "aside"
+
+    def brought():
+        return charges_in(lab, where) & set(charges), charges_in(lab, other) & set(charges)
+
+    send(lab, lab.name("charges"), [charge(partition, name) for partition, name in enumerate(charges)])
+    right, wrong = await_of_check(team, brought, lambda now: set.union(*now) == set(charges))
+    if wrong:
+        raise Incorrect(f"{other}: {listed(sorted(wrong))}", f"in {where}", f"{advice}. {BY_CHECK}")
+    if lost := sorted(set(charges) - right):
+        raise Incorrect(f"neither settled nor aside: {listed(lost)}", f"in {where}", BY_CHECK)
+
+
+def charges_in(lab, name):
+    """The charges in a topic, such as uma-3."""
+    return {f"{user}-{number}" for user, numbers in by_user(lab, name).items() for number in numbers}
 
 
 def await_of_check(team, look, settled):
@@ -719,28 +749,6 @@ def await_of_check(team, look, settled):
         told = team.timeline()
         look_for_crashes(told[told["member"].isin(there)], BY_CHECK)
     return found
-
-
-def brought_aside(lab, team, charges):
-    """Sends charges, one into each partition, and raises Incorrect unless the team puts all of them aside."""
-
-    def found():
-        return [
-            {f"{user}-{n}" for user, numbers in by_user(lab, name).items() for n in numbers} & set(charges)
-            for name in ("settled", "aside")
-        ]
-
-    send(lab, lab.name("charges"), [charge(partition, name) for partition, name in enumerate(charges)])
-    settled, aside = await_of_check(team, found, lambda now: set.union(*now) == set(charges))
-    if settled:
-        raise Incorrect(
-            f"settled, while an earlier one of the user is aside: {listed(sorted(settled))}",
-            "in aside, after a take-over too",
-            "emil ran already when dora put the user aside, and took dora's partition over: read aside again when "
-            f"partitions come, or for each record. {BY_CHECK}",
-        )
-    if lost := sorted(set(charges) - aside):
-        raise Incorrect(f"neither settled nor aside: {listed(lost)}", "in aside", BY_CHECK)
 
 
 def end_members(team, *names):
@@ -818,6 +826,8 @@ PARK = "put(aside, record)"
 KEEP = "put(aside if record.key in users_aside(me.client) else settled, record)"
 PARK_IN_MEMORY = "waiting.add(record.key); put(aside, record)"
 KEEP_IN_MEMORY = "put(aside if record.key in waiting else settled, record)"
+ASK_ONCE_FOR_EACH = f"""new = record.partition not in seen; seen.add(record.partition)
+                    waiting |= users_aside(me.client) if new else set(); {KEEP_IN_MEMORY}"""
 
 KEEP_ORDER = Exercise(
     id="keep-order",
@@ -828,9 +838,9 @@ KEEP_ORDER = Exercise(
         JSON; one is not JSON. Start a group `cashiers` that brings every record, key and value as they are, into one of
         two topics: `lab.name("settled")`, or `lab.name("aside")` for what is no JSON. When a record of a user is aside,
         all later ones of **this user** must go there too; the others go on. One record is in aside already, and not in
-        `topic`: a member of an earlier group put it there, and died. Each record once, and a lag of 0 at the end. Who
-        takes a partition over has to know who is aside by then, and not only when it started: the check starts two more
-        members, and stops one of them. Put what `actors.start` returned into `team`.
+        `topic`: a member of an earlier group put it there, and died. Each record once, and a lag of 0 at the end. A
+        member to which a partition comes has to know who is aside at that moment, and not only who was at its start:
+        the check starts two more members, and stops one of them. Put what `actors.start` returned into `team`.
     """,
     prepare=alone(make_charges),
     answers=["team"],
@@ -853,10 +863,14 @@ KEEP_ORDER = Exercise(
         "settles-all": (cashier("put(settled, record)", KEEP_IN_MEMORY), "settled, and no JSON"),
         "never-commits": (cashier(PARK, KEEP, "pass"), "a lag of 10"),
         "twice": (cashier(PARK_IN_MEMORY, f"{KEEP_IN_MEMORY}; {KEEP_IN_MEMORY}"), "more than once"),
-        "forgets-who-waits": (cashier(PARK_IN_MEMORY, KEEP_IN_MEMORY), "a set in memory dies"),
+        "forgets-who-waits": (cashier(PARK_IN_MEMORY, KEEP_IN_MEMORY), "A set in memory dies"),
         "asks-once": (
             cashier(PARK_IN_MEMORY, KEEP_IN_MEMORY, waiting="users_aside(me.client)"),
-            "emil ran already when dora put the user aside",
+            "dora, who ran all the time, got emil's partition",
+        ),
+        "asks-once-for-each-partition": (
+            cashier(PARK_IN_MEMORY, ASK_ONCE_FOR_EACH, waiting="set(); seen = set()"),
+            "read aside again whenever partitions come",
         ),
         "from-the-end": (
             cashier(PARK, KEEP, "pass")

@@ -11,6 +11,7 @@ from ...observe.ask import ask
 from ..broker_state import (
     alone,
     check_group_id,
+    check_team,
     check_watched,
     commit,
     committed,
@@ -41,14 +42,6 @@ def becomes(condition, seconds=PATIENCE):
             return time.monotonic() - begin
         time.sleep(0.05)
     return None
-
-
-def check_team(lab, team, name):
-    """Raises Incorrect unless team is a team of this exercise's group."""
-    if not all(hasattr(team, name) for name in ("add", "kill", "stop", "timeline")):
-        raise Incorrect(f"team is {team!r}", "what actors.start() returns", "team = actors.start(lab, billing, [...])")
-    if team.group != lab.name(name):
-        raise Incorrect(f"the group of team is {team.group}", lab.name(name), f'actors.start(..., group="{name}")')
 
 
 def check_two(lab, group, team):
