@@ -154,7 +154,7 @@ LOOP = "me.records(consumer)"
 NEW_ONES = {
     "crashed: emil": f"{LOOP} if me.name != 'emil' else 1 / 0",
     "emil was asked to end, and still runs": f"{LOOP} if me.name != 'emil' else consumer",
-    "the group has 0 members": f"{LOOP} if me.name == 'anna' else ()",
+    "dora gets no partition of charges": f"{LOOP} if me.name == 'anna' else ()",
     "neither settled nor aside: amy3-0, bob7-0": (
         f"__import__('itertools').takewhile(lambda one: me.name == 'anna', {LOOP})"
     ),
@@ -167,6 +167,17 @@ def test_groups_keep_order_says_what_became_of_those_whom_the_check_has_started(
     source = groups.KEEP_ORDER.reference.replace(LOOP, NEW_ONES[seen])
     found = outcome(groups.KEEP_ORDER, lab_for(groups.KEEP_ORDER), source)
     assert (found.kind, seen in found.text("")) == ("incorrect", True), found.text("")
+
+
+def test_groups_keep_order_does_not_take_a_dead_member_for_one_of_its_own(lab_for, monkeypatch):
+    monkeypatch.setattr(groups, "START", 3)
+    source = groups.KEEP_ORDER.reference.replace("team.stop()", "team.wait(committed=10); team.kill()")
+    assert '"session_timeout_ms": 1500' in source
+    source = source.replace('"session_timeout_ms": 1500', '"session_timeout_ms": 20_000')
+    found = outcome(groups.KEEP_ORDER, lab_for(groups.KEEP_ORDER), source)
+    assert (found.kind, "keeps its place until its session is over" in found.text("")) == ("incorrect", True), (
+        found.text("")
+    )
 
 
 def test_groups_keep_order_names_a_crash(lab_for):

@@ -7,6 +7,7 @@ from collections import Counter
 
 from ... import observe
 from ...lab import LabError
+from ...observe.ask import ask
 from ..broker_state import (
     alone,
     check_team,
@@ -683,57 +684,70 @@ def check_keep_order(lab, team):
     return f"{done}, after a take-over too"
 
 
-BY_CHECK = "the check starts dora, and then emil, as members of your team, and sends more charges"
+BY_CHECK = "(the check starts dora, and then emil, as members of your team, and sends more charges)"
 
 
 def check_take_over_of_a_user(lab, team):
     """Raises Incorrect unless a member to which a partition comes back knows whom the other has put aside meanwhile.
 
-    One member settles a charge of a new user in each partition. Another one joins, charges come of both users that are
-    no JSON, and it is stopped; the next charges then come to the first one.
+    One member settles a charge of a new user in each partition. Another one joins, puts the user of its partition
+    aside, and is stopped; the user's next charge then comes to the first one.
     """
-    users = [f"{name}{end}" for name, end in zip(("amy", "bob"), ends(lab, lab.name("charges")).values(), strict=True)]
     end_members(team)
-    join(lab, team, "dora", 1)
-    bring(lab, team, [f"{user}-0" for user in users], "settled", "only users with a poison record wait")
-    join(lab, team, "emil", 2)
-    bring(lab, team, [f"{user}-poison" for user in users], "aside", "json.loads(record.value) first")
+    users = [f"{name}{end}" for name, end in zip(("amy", "bob"), ends(lab, lab.name("charges")).values(), strict=True)]
+    ghosts = set(owner_ids(lab).values())
+    dora = add(lab, team, "dora", lambda now: len(now) == 2 and not ghosts & set(now.values()))[0]
+    bring(
+        lab, team, {n: f"{user}-0" for n, user in enumerate(users)}, "settled", "only users with a poison record wait"
+    )
+    shared = add(lab, team, "emil", lambda now: dora in now.values() and len(set(now.values())) == 2)
+    [emils] = [partition for partition, owner in shared.items() if owner != dora]
+    bring(lab, team, {emils: f"{users[emils]}-poison"}, "aside", "json.loads(record.value) first")
     end_members(team, "emil")
     advice = (
-        "emil put a user aside and was stopped, and dora, who ran all the time, got emil's partition: read aside again "
-        "whenever partitions come, or for each record"
+        "emil put the user aside and was stopped, and dora, who ran all the time, got emil's partition back: read "
+        "aside again whenever partitions come, or for each record"
     )
-    bring(lab, team, [f"{user}-1" for user in users], "aside", advice)
+    bring(lab, team, {emils: f"{users[emils]}-1"}, "aside", advice)
     end_members(team)
 
 
-def join(lab, team, name, number):
-    """Starts a member, and waits until the group has so many. Raises Incorrect when it does not get them."""
+def owner_ids(lab):
+    """{partition: the member_id of its owner} of the group cashiers, as its coordinator has it."""
+    described = ask(lab, lambda admin: admin.describe_groups([lab.name("cashiers")])[lab.name("cashiers")])
+    owned = [
+        (number, member["member_id"])
+        for member in described["members"]
+        for one in (member["member_assignment"] or {}).get("assigned_partitions", [])
+        for number in one["partitions"]
+        if one["topic"] == lab.name("charges")
+    ]
+    return dict(sorted(owned))
 
-    def joined(group):
-        state, found = group
-        return state == "Stable" and len(found) == number
 
+def add(lab, team, name, shared):
+    """Starts a member; returns the owners of the partitions, shared so. Raises Incorrect if they never are."""
     team.add(name)
-    group = await_of_check(team, lambda: members(lab, lab.name("cashiers")), joined)
-    if not joined(group):
-        advice = f"{BY_CHECK}. A member that was killed keeps its place until its session is over"
-        raise Incorrect(f"the group has {len(group[1])} members", f"{number}, with {name}", advice)
+    owners = await_of_check(team, lambda: owner_ids(lab), shared)
+    if not shared(owners):
+        advice = f"a member that was killed keeps its place until its session is over {BY_CHECK}"
+        raise Incorrect(f"{name} gets no partition of charges", "one member has both, and two have one each", advice)
+    return owners
 
 
 def bring(lab, team, charges, where, advice):
-    """Sends charges, one into each partition, and raises Incorrect unless the team brings all of them there."""
-    other = "settled" if where == "aside" else "aside"
+    """Sends charges, {partition: name}, and raises Incorrect unless the team brings all of them there."""
+    other, names = "settled" if where == "aside" else "aside", set(charges.values())
 
     def brought():
-        return charges_in(lab, where) & set(charges), charges_in(lab, other) & set(charges)
+        return charges_in(lab, where) & names, charges_in(lab, other) & names
 
-    send(lab, lab.name("charges"), [charge(partition, name) for partition, name in enumerate(charges)])
-    right, wrong = await_of_check(team, brought, lambda now: set.union(*now) == set(charges))
+    send(lab, lab.name("charges"), [charge(partition, name) for partition, name in charges.items()])
+    right, wrong = await_of_check(team, brought, lambda now: set.union(*now) == names)
     if wrong:
-        raise Incorrect(f"{other}: {listed(sorted(wrong))}", f"in {where}", f"{advice}. {BY_CHECK}")
-    if lost := sorted(set(charges) - right):
-        raise Incorrect(f"neither settled nor aside: {listed(lost)}", f"in {where}", BY_CHECK)
+        raise Incorrect(f"{other}: {listed(sorted(wrong))}", f"in {where}", f"{advice} {BY_CHECK}")
+    if lost := sorted(names - right):
+        raise Incorrect(f"neither settled nor aside: {listed(lost)}", f"in {where}", f"the same as before {BY_CHECK}")
 
 
 def charges_in(lab, name):
@@ -867,6 +881,12 @@ KEEP_ORDER = Exercise(
         "asks-once": (
             cashier(PARK_IN_MEMORY, KEEP_IN_MEMORY, waiting="users_aside(me.client)"),
             "dora, who ran all the time, got emil's partition",
+        ),
+        "asks-after-a-poison": (
+            cashier(
+                f"{PARK_IN_MEMORY}; waiting |= users_aside(me.client)", KEEP_IN_MEMORY, waiting="users_aside(me.client)"
+            ),
+            "got emil's partition back",
         ),
         "asks-once-for-each-partition": (
             cashier(PARK_IN_MEMORY, ASK_ONCE_FOR_EACH, waiting="set(); seen = set()"),
