@@ -681,7 +681,7 @@ def check_keep_order(lab, team):
         raise Incorrect(f"a lag of {behind}", "a lag of 0", "commit what is settled, and what is aside")
     check_take_over_of_a_user(lab, team)
     done = f"{sum(map(len, SETTLED.values()))} settled, {sum(map(len, ASIDE.values()))} aside, every user in order"
-    return f"{done}, after a take-over too"
+    return f"{done}, after a take-over too (a kill was not tried)"
 
 
 BY_CHECK = "(the check starts dora, and then emil, as members of your team, and sends more charges)"
