@@ -229,7 +229,7 @@ SOONER = Exercise(
         ),
         "alone": (team_of("sooner", "session_timeout_ms=2000, heartbeat_interval_ms=300, ", '["ann"]'), "with ann\n"),
         "three": (team_of("sooner", members='["ann", "ben", "cho"]'), "cho runs too"),
-        "no-team": ("team = 'ann and ben'", "what actors.start() returns"),
+        "no-team": ("team = 'ann and ben'", "what actors.start returned"),
         "another-group": (team_of("soon"), 'group="sooner"'),
         "another-topic": (
             '\n    topic = lab.topic("other", partitions=4)' + team_of("sooner"),
@@ -342,7 +342,7 @@ STEADY = Exercise(
             team_of("steady", "group_instance_id=me.name, session_timeout_ms=1000, heartbeat_interval_ms=200, "),
             "longer than the restart",
         ),
-        "no-team": ("team = 42", "what actors.start() returns"),
+        "no-team": ("team = 42", "what actors.start returned"),
     },
 )
 
