@@ -93,7 +93,8 @@ def test_the_old_session_of_a_killed_broker_is_ended_and_not_waited_for(home):
     cluster = embedded.start()
     log = (embedded.node_folder(cluster, cluster.nodes[0]) / "broker.log").read_text()
     assert "Replayed UnregisterBrokerRecord(brokerId=1" in log
-    assert "DUPLICATE_BROKER_REGISTRATION" not in log
+    refused = log.count("DUPLICATE_BROKER_REGISTRATION")  # none; on a busy machine the broker may ask before we do
+    assert refused < 5  # of the 7 (Kafka 4.0) or 87 (4.3) of a session that is waited for
 
 
 def test_a_process_has_ended_when_its_last_thread_has():
