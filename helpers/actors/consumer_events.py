@@ -1,6 +1,6 @@
 """What a consumer does in its group, as events of a log.
 
-joining         asks to join, and is no member yet
+joining         asks to join, and is no member yet: generation 0
 assigned        may read these partitions now
 joined          is a member, of this generation, and owns these partitions; rejoined: after a later rebalance
 revoked, lost   must give these partitions up; lost: has been thrown out, and may not even commit
@@ -33,7 +33,7 @@ def follow(log, consumer):
         nonlocal generation
         coordinator.request_rejoin()  # else a leader that rejoins for new partitions forgets it, once a poll() is over
         if consumer.group_metadata().generation_id < 0 and generation is not None:
-            log("joining")
+            log("joining", generation=0)
             generation = None
         return await join()
 

@@ -54,8 +54,8 @@ class Process:
             self.owned |= places
         elif kind in ("revoked", "lost"):
             self.owned -= places
-        elif kind in ("joined", "rejoined"):
-            self.generation = event["generation"]
+        elif kind in ("joining", "joined", "rejoined"):
+            self.generation = event.get("generation")
         elif kind in ("paused", "resumed"):
             self.paused = kind == "paused"
         elif kind == "raised":
@@ -155,7 +155,7 @@ class Actors:
     def wait(self, assigned=None, member=None, deadline=DEADLINE, **events):
         """Waits until a condition holds, with member for this one alone. Raises LabError that says what is missing.
 
-        assigned=6: those that run (and are not paused) are in the same generation and own 6 partitions in total.
+        assigned=6: those that run (and are not paused) have joined the same generation and own 6 partitions in total.
         handled=100, or any other event: it has happened 100 times since the start.
         """
         if member:
@@ -280,10 +280,11 @@ class Actors:
         """What a condition lacks, in words; "" when it holds."""
         active = [p for p in self._running() if not p.paused and member in (None, p.name)]
         missing, owned = [], sum(len(process.owned) for process in active)
+        generations = {process.generation for process in active}
         if assigned is not None and owned != assigned:
             missing.append(f"{owned} of {assigned} partitions assigned")
-        elif assigned is not None and len({process.generation for process in active}) > 1:
-            missing.append("not all are in the same generation")
+        elif assigned is not None and (len(generations) > 1 or 0 in generations):
+            missing.append("not all have joined the same generation")
         seen = self._counted(member)
         return ", ".join(missing + [f"{seen[name]} of {n} {name}" for name, n in events.items() if seen[name] < n])
 

@@ -513,6 +513,39 @@ def test_a_member_that_never_polls_and_never_looks(lab):
     team.kill()
 
 
+class Gated(ConsumerRebalanceListener):
+    """A listener that takes its time with what it is given: until the gate is there."""
+
+    def __init__(self, gate):
+        self.gate = gate
+
+    def on_partitions_assigned(self, assigned):
+        wait_until(self.gate.exists, "the gate")
+
+    def on_partitions_revoked(self, revoked):
+        pass
+
+
+def test_one_who_is_given_all_while_another_is_on_the_way_is_no_settled_group(lab, tmp_path):
+    topic, gate = lab.topic("orders", partitions=2), tmp_path / "gate"
+
+    def billing(me):
+        if me.name == "ben":
+            wait_until(gate.exists, "the gate")
+        consumer = KafkaConsumer(group_id=me.group, client_id=me.name, **CONSUMER, **me.client)
+        consumer.subscribe([topic], listener=Gated(gate))
+        for _ in me.records(consumer):
+            pass
+
+    team = actors.start(lab, billing, ["anna", "ben"], group="billing")
+    wait_until(lambda: team.count("assigned"), "anna to be given both")
+    with refused("not all have joined the same generation"):
+        team.wait(assigned=2, deadline=1)
+    gate.touch()
+    team.wait(assigned=2, deadline=20)
+    assert [len(process.owned) for process in team.processes] == [1, 1]
+
+
 def test_waiting_for_what_cannot_happen_names_what_is_missing_and_the_state_of_the_group(lab):
     topic = lab.topic("orders", partitions=2)
     team = actors.start(lab, reader(topic), ["anna", "ben"], group="billing")
