@@ -1,6 +1,9 @@
 """Consumer groups: their state, and who owns which partition."""
 
+from itertools import groupby
+
 import pandas as pd
+from kafka import TopicPartition
 from kafka.errors import CoordinatorNotAvailableError
 
 from ..lab import LabError
@@ -52,7 +55,7 @@ def members(lab, group):
     """
     check_name(group, "group")
     described = ask(lab, lambda admin: _describe(admin, group))
-    rows = sorted((row for member in described["members"] for row in _owned(member)), key=str)
+    rows = sorted((row for member in described["members"] for row in _rows(member)), key=str)
     frame = pd.DataFrame(rows, columns=["member", "topic", "partitions"], dtype=object)
     frame.attrs["state"] = described["group_state"]
     return frame
@@ -68,8 +71,14 @@ def _describe(admin, group):
     return admin.describe_groups([group])[group]
 
 
-def _owned(member):
-    """(client_id, topic, partitions) for each topic that a member owns partitions of."""
+def owned(member):
+    """The TopicPartitions that a member owns, sorted. member: as KafkaAdminClient.describe_groups has it."""
     assigned = (member["member_assignment"] or {}).get("assigned_partitions", [])
-    owned = [(member["client_id"], one["topic"], sorted(one["partitions"])) for one in assigned if one["partitions"]]
-    return owned or [(member["client_id"], None, [])]
+    return sorted(TopicPartition(one["topic"], number) for one in assigned for number in one["partitions"])
+
+
+def _rows(member):
+    """(client_id, topic, partitions) for each topic that a member owns partitions of."""
+    by_topic = groupby(owned(member), key=lambda place: place.topic)
+    rows = [(member["client_id"], topic, [place.partition for place in places]) for topic, places in by_topic]
+    return rows or [(member["client_id"], None, [])]

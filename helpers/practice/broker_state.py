@@ -1,5 +1,6 @@
 """What checkers ask of the broker, and what exercises put into it beforehand."""
 
+import time
 from collections.abc import Iterable
 from contextlib import closing
 
@@ -9,8 +10,11 @@ from kafka.structs import OffsetAndMetadata
 
 from .. import observe
 from ..observe.ask import ask
+from ..observe.groups import owned
 from .exercise import Incorrect, NotAttempted
 
+PATIENCE = 6  # seconds for what a group at work does by itself: auto commit comes every five
+START = 20  # seconds for processes to start and to join: on a busy machine each takes some
 UNSENT = "if you have sent some: `topic` holds the full name, and flush() or close() waits until they have arrived"
 
 
@@ -22,6 +26,14 @@ def alone(make):
         make(lab)
 
     return prepare
+
+
+def eventually(look, settled=bool, seconds=PATIENCE):
+    """What look() returns as soon as it is settled, or after these seconds."""
+    until = time.monotonic() + seconds
+    while not settled(found := look()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
 
 
 def records(lab, topic, committed_only=False):
@@ -43,12 +55,9 @@ def committed(lab, topic, group):
 
 
 def members(lab, group):
-    """(state, [(client_id, number of partitions, member_id)]) of a group, as its coordinator has it."""
+    """(state, [(client_id, its TopicPartitions, member_id)]) of a group, as its coordinator has it."""
     described = ask(lab, lambda admin: admin.describe_groups([group])[group])
-    found = []
-    for member in described["members"]:
-        assigned = (member["member_assignment"] or {}).get("assigned_partitions", [])
-        found.append((member["client_id"], sum(len(one["partitions"]) for one in assigned), member["member_id"]))
+    found = [(member["client_id"], owned(member), member["member_id"]) for member in described["members"]]
     return described["group_state"], sorted(found)
 
 

@@ -82,17 +82,17 @@ def packed_with_ours(*things):
         cloudpickle.unregister_pickle_by_value(ours)
 
 
-def call(function, *arguments, seconds=LIMIT, advice=()):
+def call(function, *arguments, seconds=LIMIT, advice=("", "")):
     """Returns what a learner's function returns; raises CodeRaised for whatever it raises.
 
-    advice: pairs of a pattern and what to try if it is found in the error's name or text.
+    advice: a pattern, and what to try if it is found in the error's name or text.
     """
     try:
         with time_limit(seconds):
             return function(*arguments)
     except (Exception, SystemExit, OutOfTime) as error:
-        tries = [text for pattern, text in advice if re.search(pattern, repr(error))]
-        raise CodeRaised(error, *tries[:1]) from error
+        pattern, text = advice
+        raise CodeRaised(error, text if re.search(pattern, repr(error)) else "") from error
 
 
 @contextmanager

@@ -221,7 +221,7 @@ def check_replay(lab, rebuild):
     send(lab, topic, [{"key": b"eve", "value": b"%d" % expected["eve"]}])  # so that no dict written by hand fits
     expected = {user: int(balance) for user, balance in expected.items() if balance is not None}
     with closing(ReadToEnd(lab, topic, max_poll_records=4)) as consumer:  # one poll() brings a part only
-        state = call(rebuild, consumer, topic, advice=[("NoneType|KeyError", TOMBSTONE)])
+        state = call(rebuild, consumer, topic, advice=("NoneType|KeyError", TOMBSTONE))
     if not isinstance(state, dict):
         raise Incorrect(f"rebuild returned {short(state)}", "a dict of user to balance", "return the dict at the end")
     if not state:
@@ -429,7 +429,7 @@ def check_since(lab, since):
     for minute in (2, 4):
         expected = [f"{p}-{m}" for p, m in READINGS if m >= minute]
         with closing(ReadToEnd(lab, topic, auto_offset_reset="earliest", max_poll_records=2)) as consumer:
-            advice = [("NoneType", NOTHING_SO_LATE)]
+            advice = "NoneType", NOTHING_SO_LATE
             found = call(since, consumer, topic, NEW_YEAR + minute * MINUTE, advice=advice)
         if not isinstance(found, list):
             raise Incorrect(f"since returned {short(found)}", "a list of values as text", "return [...]")

@@ -7,14 +7,15 @@ from collections import Counter
 
 from ... import observe
 from ...lab import LabError
-from ...observe.ask import ask
 from ..broker_state import (
+    START,
     alone,
     check_team,
     check_watched,
     commit,
     committed,
     ends,
+    eventually,
     listed,
     members,
     other_topics,
@@ -24,8 +25,6 @@ from ..broker_state import (
 )
 from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
 
-PATIENCE = 6  # seconds: auto commit comes every five
-START = 20  # seconds for processes to start and to join: on a busy machine each takes some
 STEADY, SETTLING = 1, 15  # seconds: a rebalance waits for heartbeats, every three seconds by default
 FAST = '"heartbeat_interval_ms": 100, "session_timeout_ms": 1500, "auto_offset_reset": "earliest"'
 
@@ -48,7 +47,7 @@ def owners(lab, name):
             f'actors.start(..., group="{name}", ...) and group_id=me.group; who has crashed is named where you waited'
         )
         raise NotAttempted(f"the group {group} has no members", advice)
-    return [(name, number) for name, number, _ in members(lab, group)[1]]
+    return [(name, len(places)) for name, places, _ in members(lab, group)[1]]
 
 
 def settled_members(lab, group, steady=STEADY):
@@ -61,20 +60,6 @@ def settled_members(lab, group, steady=STEADY):
             since, before = time.monotonic(), now
         if time.monotonic() - since >= steady or time.monotonic() > until:
             return now[1]
-        time.sleep(0.1)
-
-
-def eventually(look, settled, seconds=PATIENCE):
-    """What look() returns as soon as it is settled, or after these seconds."""
-    until = time.monotonic() + seconds
-    while not settled(found := look()) and time.monotonic() < until:
-        time.sleep(0.1)
-    return found
-
-
-def wait_for_one(lab, name, until):
-    """Waits until a group has one member, or until then, on the clock of time.monotonic()."""
-    while len(members(lab, lab.name(name))[1]) > 1 and time.monotonic() < until:
         time.sleep(0.1)
 
 
@@ -345,7 +330,8 @@ def check_take_over(lab, team):
         raise Incorrect(f"killed: {listed(killed['member'])}; nobody runs", "one who lives", "kill one of the two")
     if dead in team.running():
         raise Incorrect(f"{dead} was started again", "one who lives, and takes over", "kill one, and then only wait")
-    wait_for_one(lab, "guards", team.began + moment + SOON)
+    left = team.began + moment + SOON - time.monotonic()
+    eventually(lambda: len(members(lab, lab.name("guards"))[1]) <= 1, seconds=left)
     found = owners(lab, "guards")
     if len(found) != 1:
         raise Incorrect(
@@ -356,7 +342,7 @@ def check_take_over(lab, team):
     [(heir, number)] = found
     if number != 4 or heir == dead:
         raise Incorrect(f"{heir} owns {number} partitions", "the one who lives owns all four", "one group, one `topic`")
-    taken = eventually(lambda: all_assigned(team, moment), len)
+    taken = eventually(lambda: all_assigned(team, moment))
     if max(taken, default=math.inf) - moment >= SOON:
         advice = "a lower session_timeout_ms (1000 is the least here), and a heartbeat_interval_ms lower still: 100"
         took = f"it took {max(taken) - moment:.0f} s" if taken else f"{heir} has not been given them"
@@ -625,6 +611,9 @@ def by_user(lab, name, but=()):
     return found
 
 
+FROM_THE_END = 'a group that has committed nothing begins at the end: auto_offset_reset="earliest"'
+
+
 def check_keep_order(lab, team):
     topic, group = lab.name("charges"), lab.name("cashiers")
     there = records(lab, topic)
@@ -633,29 +622,38 @@ def check_keep_order(lab, team):
     of_checks = set(there["key"]) - set(SETTLED)
     settled, aside = by_user(lab, "settled", of_checks), by_user(lab, "aside", of_checks)
     nothing = sum(map(len, [*settled.values(), *aside.values()])) == 1
-    from_the_end = 'a group that has committed nothing begins at the end: auto_offset_reset="earliest"'
     if nothing:
         look_for_crashes(team.timeline(), "then actors.start once more")
     if nothing and not committed(lab, topic, group):
-        advice = f"if you have just started it, team.wait(handled=10, deadline=20); {from_the_end}"
+        advice = f"if you have just started it, team.wait(handled=10, deadline=20); {FROM_THE_END}"
         if not team.running():
-            advice = f"nobody of this team runs any more: actors.start again; and {from_the_end}"
+            advice = f"nobody of this team runs any more: actors.start again; and {FROM_THE_END}"
         raise NotAttempted("settled is empty, and aside holds the one record of uma that was there", advice)
+    if changed := sorted({*values(lab, "settled"), *values(lab, "aside")} - set(there["value"])):
+        raise Incorrect(
+            f"sent as {listed(changed)}", "each value as it came", "send record.value itself, not a new one"
+        )
+    advice = "who does not settle a record puts it aside, and waits for the broker's answer before the commit"
+    if behind and not members(lab, group)[1]:
+        advice = f"a lag of {behind}, and nobody is at work: if a member has crashed, team.output(name) says why"
+    check_where_charges_are(settled, aside, FROM_THE_END if nothing else advice)
+    if behind:
+        raise Incorrect(f"a lag of {behind}", "a lag of 0", "commit what is settled, and what is aside")
+    check_take_over_of_a_user(lab, team)
+    done = f"{sum(map(len, SETTLED.values()))} settled, {sum(map(len, ASIDE.values()))} aside, every user in order"
+    return f"{done}, after a take-over too (a kill was not tried)"
+
+
+def check_where_charges_are(settled, aside, if_lost):
+    """Raises Incorrect unless each charge is once where it belongs, in the order of its user. Both as by_user's."""
     expected = "each charge once, in settled or in aside, in the order of its user"
     everything = Counter((user, number) for found in (settled, aside) for user in found for number in found[user])
     named = {(user, number) for user in SETTLED for number in SETTLED[user] + ASIDE[user]}
-    if changed := sorted({*values(lab, "settled"), *values(lab, "aside")} - set(there["value"])):
-        raise Incorrect(f"sent as {listed(changed)}", expected, "send record.value itself, not a new one")
     if foreign := sorted(f"{user}-{number}" for user, number in set(everything) - named):
         advice = "send record.key and record.value as they came"
         raise Incorrect(f"nobody asked for {listed(foreign)}", expected, advice)
     if lost := sorted(f"{user}-{number}" for user, number in named if (user, number) not in everything):
-        advice = "who does not settle a record puts it aside, and waits for the broker's answer before the commit"
-        if behind and not members(lab, group)[1]:
-            advice = f"a lag of {behind}, and nobody is at work: if a member has crashed, team.output(name) says why"
-        if nothing:
-            advice = from_the_end
-        raise Incorrect(f"neither settled nor aside: {listed(lost)}", expected, advice)
+        raise Incorrect(f"neither settled nor aside: {listed(lost)}", expected, if_lost)
     if poison := [user for user in settled if "poison" in settled[user]]:
         raise Incorrect(
             f"settled, and no JSON: a record of {listed(poison)}", expected, "json.loads(record.value) first"
@@ -677,11 +675,6 @@ def check_keep_order(lab, team):
         raise Incorrect(f"aside without need: {listed(early)}", expected, advice)
     if (settled, aside) != (SETTLED, ASIDE):
         raise Incorrect(f"settled {settled}, aside {aside}", expected, "send in the order in which you read")
-    if behind:
-        raise Incorrect(f"a lag of {behind}", "a lag of 0", "commit what is settled, and what is aside")
-    check_take_over_of_a_user(lab, team)
-    done = f"{sum(map(len, SETTLED.values()))} settled, {sum(map(len, ASIDE.values()))} aside, every user in order"
-    return f"{done}, after a take-over too (a kill was not tried)"
 
 
 BY_CHECK = "(the check starts dora, and then emil, as members of your team, and sends more charges)"
@@ -713,16 +706,9 @@ def check_take_over_of_a_user(lab, team):
 
 
 def owner_ids(lab):
-    """{partition: the member_id of its owner} of the group cashiers, as its coordinator has it."""
-    described = ask(lab, lambda admin: admin.describe_groups([lab.name("cashiers")])[lab.name("cashiers")])
-    owned = [
-        (number, member["member_id"])
-        for member in described["members"]
-        for one in (member["member_assignment"] or {}).get("assigned_partitions", [])
-        for number in one["partitions"]
-        if one["topic"] == lab.name("charges")
-    ]
-    return dict(sorted(owned))
+    """{partition of charges: the member_id of its owner} of the group cashiers, as its coordinator has it."""
+    topic, (_, found) = lab.name("charges"), members(lab, lab.name("cashiers"))
+    return {place.partition: one for _, places, one in found for place in places if place.topic == topic}
 
 
 def add(lab, team, name, shared):
@@ -758,7 +744,7 @@ def charges_in(lab, name):
 def await_of_check(team, look, settled):
     """What look() returns as soon as it is settled, or a member has ended, or after START. Incorrect for a crash."""
     there = team.running()
-    found = eventually(look, lambda now: settled(now) or team.running() != there, START)
+    found = eventually(look, lambda now: settled(now) or team.running() != there, seconds=START)
     if not settled(found):
         told = team.timeline()
         look_for_crashes(told[told["member"].isin(there)], BY_CHECK)

@@ -9,6 +9,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from ... import observe
 from ...observe.ask import ask
 from ..broker_state import (
+    START,
     alone,
     check_group_id,
     check_team,
@@ -16,6 +17,7 @@ from ..broker_state import (
     commit,
     committed,
     ends,
+    eventually,
     listed,
     members,
     other_topics,
@@ -23,25 +25,13 @@ from ..broker_state import (
 )
 from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
 
-PATIENCE = 6  # seconds for a group to settle
 PASS_TOPIC = "pass `topic`, the full name of the exercise's topic"
-START = 20  # seconds for its members to start and to join it
 
 
 def group_now(lab, group):
     """(state, {client_id: number of partitions}, [member_id]) as the coordinator has it."""
     state, found = members(lab, group)
-    return state, {name: number for name, number, _ in found}, [member_id for _, _, member_id in found]
-
-
-def becomes(condition, seconds=PATIENCE):
-    """Seconds until the condition holds; None if it does not within the time."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < seconds:
-        if condition():
-            return time.monotonic() - begin
-        time.sleep(0.05)
-    return None
+    return state, {name: len(places) for name, places, _ in found}, [member_id for _, _, member_id in found]
 
 
 def check_two(lab, group, team):
@@ -53,7 +43,7 @@ def check_two(lab, group, team):
     if gone := sorted(set(told[told.event.isin(["killed", "left"])].member) - set(team.running())):
         raise Incorrect(f"{listed(gone)} has ended", "ann and ben run", "the check does the rest: run your cell again")
     await_members(lab, group, team, {"ann", "ben"})
-    if becomes(lambda: share(lab, group, team)) is None:
+    if not eventually(lambda: share(lab, group, team)):
         state, owned, _ = group_now(lab, group)
         error = raised(team)
         raise Incorrect(
@@ -107,7 +97,7 @@ def await_members(lab, group, team, names):
     def ended():
         return not names <= set(team.running()) or team.count("astray")
 
-    becomes(lambda: names <= have_joined(team) or ended() or silent() or modern(), START)
+    eventually(lambda: names <= have_joined(team) or ended() or silent() or modern(), seconds=START)
     check_group_id(team)
     if silent():
         check_watched(team)
@@ -152,11 +142,13 @@ def check_sooner(lab, team):
     group = lab.name("sooner")
     check_two(lab, group, team)
     team.kill("ben")
-    took = becomes(lambda: group_now(lab, group)[:2] == ("Stable", {"ann": 4}), SOON)
+    killed = time.monotonic()
+    alone_in_time = eventually(lambda: group_now(lab, group)[:2] == ("Stable", {"ann": 4}), seconds=SOON)
+    took = time.monotonic() - killed
     state, owned, _ = group_now(lab, group)
     team.add("ben")
-    becomes(lambda: "ben" in group_now(lab, group)[1])  # as before, for another check
-    if took is None:
+    eventually(lambda: "ben" in group_now(lab, group)[1])  # as before, for another check
+    if not alone_in_time:
         raise Incorrect(
             f"{SOON} s after ben was killed the group is {state}, with {listed(sorted(owned))}",
             "ann with all four partitions by then",
@@ -262,9 +254,11 @@ def check_steady(lab, team):
     static = static_members(lab, group)
     is_static = "ben" in dict(static)
     team.stop("ben")
-    moved = becomes(lambda: group_now(lab, group)[:2] != ("Stable", {"ann": 2, "ben": 2}), AWAY)
+    stopped = time.monotonic()
+    moved = eventually(lambda: group_now(lab, group)[:2] != ("Stable", {"ann": 2, "ben": 2}), seconds=AWAY)
+    after = time.monotonic() - stopped
     team.add("ben")
-    if moved is None and not is_static:
+    if not moved and not is_static:
         advice = "KafkaConsumer(group_instance_id=me.name, ...)"
         raise Incorrect("ben has no group_instance_id", "a static member, known by it when he is back", advice)
     await_members(lab, group, team, {"ben"})
@@ -272,10 +266,10 @@ def check_steady(lab, team):
     def other_id():
         return static_members(lab, group) - static
 
-    back = becomes(lambda: other_id() or (share(lab, group, team) and group_now(lab, group)[2] != ids))
-    if moved is not None:
+    back = eventually(lambda: other_id() or (share(lab, group, team) and group_now(lab, group)[2] != ids))
+    if moved:
         raise Incorrect(
-            f"the group rebalanced {moved:.1f} s after ben had stopped",
+            f"the group rebalanced {after:.1f} s after ben had stopped",
             f"no rebalance while ben is away for {AWAY} s",
             "the place is kept for session_timeout_ms only: longer than the restart"
             if is_static
@@ -283,10 +277,9 @@ def check_steady(lab, team):
         )
     if other_id():
         raise Incorrect("ben came back with another group_instance_id", "the one that he had", "me.name is the same")
-    if back is None:
+    if not back:
         raise Incorrect("ben did not come back", "ben in the group again", 'look at team.output("ben")')
-    after = observe.members(lab, group)
-    if not after.equals(before):
+    if not observe.members(lab, group).equals(before):
         raise Incorrect("partitions have moved", "ann and ben with what they had", 'look at team.output("ben")')
     return f"ben was away for {AWAY} s, and nothing moved"
 
@@ -366,7 +359,7 @@ def check_hand_over(lab, team):
     there = ends(lab, topic)  # more than at first, if an answer was checked before
     total = sum(there.values())
     await_members(lab, group, team, {"ann"})
-    if becomes(lambda: len(handled(team)) >= total) is None:
+    if not eventually(lambda: len(handled(team)) >= total):
         check_nobody_raised(team)
         if reads_elsewhere(lab, group):
             raise Incorrect("ann reads another topic, or none", topic, PASS_TOPIC)
@@ -377,9 +370,9 @@ def check_hand_over(lab, team):
         )
     team.add("ben")
     await_members(lab, group, team, {"ann", "ben"})
-    shared = becomes(lambda: share(lab, group, team))
+    shared = eventually(lambda: share(lab, group, team))
     check_nobody_raised(team)
-    if shared is None:
+    if not shared:
         raise Incorrect("ann and ben do not share the partitions", "two each", 'look at team.output("ann")')
     assignor = ask(lab, lambda admin: admin.describe_groups([group])[group])["protocol_data"]
     if assignor != CooperativeStickyAssignor.name:
@@ -389,7 +382,7 @@ def check_hand_over(lab, team):
             "partition_assignment_strategy=[CooperativeStickyAssignor]",
         )
     send(lab, topic, [{"partition": n, "value": b"sale"} for n in range(TOPIC_OF_FOUR)])
-    becomes(lambda: there.items() <= set(handled(team)))
+    eventually(lambda: there.items() <= set(handled(team)))
     judge_hand_over(team, total + TOPIC_OF_FOUR, there)
     return "ben went on where ann had stopped: nothing was lost or repeated"
 
