@@ -7,7 +7,7 @@ import tempfile
 import nbval.kernel
 
 from helpers.broker import stop
-from tests.notebooks.kernel_environment import kernel_environment
+from tests.notebooks.kernels import KernelOverFiles, kernel_environment
 
 LONGEST = [  # test files, as measured: each goes to one worker as a whole, so these begin first
     "test_browser",
@@ -30,6 +30,7 @@ def start_kernel_as_in_jupyterlab(*args, **kwargs):
 
 
 nbval.kernel.start_new_kernel = start_kernel_as_in_jupyterlab
+nbval.kernel.KernelManager = KernelOverFiles
 
 
 def pytest_configure(config):

@@ -296,7 +296,7 @@ class Actors:
         if not self.group:
             return [], []
         try:
-            with KafkaAdminClient(**self.lab.client, bootstrap_timeout_ms=500, request_timeout_ms=500) as admin:
+            with KafkaAdminClient(**self.lab.client, bootstrap_timeout_ms=1500, request_timeout_ms=1500) as admin:
                 group = admin.describe_groups([self.group])[self.group]
         except KafkaError as error:
             return [f"the coordinator does not answer ({type(error).__name__})"], []

@@ -84,6 +84,9 @@ def unindented(source):
 
 
 def own_loop(source):
-    """The source of an actor's function with a plain loop in place of `for ... in me.records(consumer)`."""
-    plain = r"while not me.stopping:\1consumer.poll(timeout_ms=200)"
+    """The source of an actor's function with a plain loop in place of `for ... in me.records(consumer)`.
+
+    It asks for the topic's partitions, else kafka-python 3.0.12 may join before it knows them, and stay without.
+    """
+    plain = r"while consumer.partitions_for_topic(topic) and not me.stopping:\1consumer.poll(timeout_ms=200)"
     return re.sub(r"for \w+ in me\.records\(consumer\):(\s+)pass", plain, source)

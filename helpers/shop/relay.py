@@ -28,6 +28,7 @@ class Relay(threading.Thread):
         super().__init__(daemon=True)
         self.me, self.settings, self.service, self.steps = me, settings, service, steps
         self.wake, self.ending = threading.Event(), False
+        self.looking = threading.Lock()  # who holds it, for a transaction and a crash behind it, is not overtaken
 
     def run(self):
         """Until end() is called."""
@@ -59,7 +60,9 @@ class Relay(threading.Thread):
 
     def publish(self):
         """Publishes the next batch. Returns how many records the broker has acknowledged."""
-        rows = self.db.execute("SELECT * FROM outbox WHERE published IS NULL ORDER BY id LIMIT ?", (BATCH,)).fetchall()
+        next_ones = "SELECT * FROM outbox WHERE published IS NULL ORDER BY id LIMIT ?"
+        with self.looking:
+            rows = self.db.execute(next_ones, (BATCH,)).fetchall()
         records = [unpacked(row) for row in rows]
         self.steps("sending", [line for line, *_ in records])
         waiting = [

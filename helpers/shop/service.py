@@ -102,10 +102,11 @@ class Service:
             self.call(received)
         if self.module.NAME == "balance":
             time.sleep(self.settings.cost * len(batch))
-        done = self.in_one_transaction(received, lines)
-        for step in ("refused", "skipped", "parked", "tx committed"):
-            self.steps(step, [line for line, how in zip(lines, done, strict=True) if how == step])
-        crash_here(self.settings, self.steps, "after_db_commit", lines)
+        with self.relay.looking:
+            done = self.in_one_transaction(received, lines)
+            for step in ("refused", "skipped", "parked", "tx committed"):
+                self.steps(step, [line for line, how in zip(lines, done, strict=True) if how == step])
+            crash_here(self.settings, self.steps, "after_db_commit", lines)
         self.relay.wake.set()
         if not self.settings.commit_first:
             self.commit_offsets(lines)

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from ..lab import LabError
 
-TIMEOUT = 1.0  # seconds to wait for an answer
+TIMEOUT = 2.0  # seconds to wait for an answer
 LONGEST = 10_000  # bytes of a request's body
 
 

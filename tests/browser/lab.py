@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.notebooks.execute import NOTEBOOKS
-from tests.notebooks.kernel_environment import kernel_environment
+from tests.notebooks.kernels import kernel_environment
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
@@ -62,8 +63,9 @@ def running_lab(root, own, theme=LIGHT):
     """
     write_settings(own / "settings", theme)
     lab = Lab(f"http://127.0.0.1:{free_port()}", secrets.token_hex(16), root)
-    with (own / "lab.log").open("w") as log:
-        process = subprocess.Popen(command(lab), env=environment(own), stdout=log, stderr=subprocess.STDOUT)
+    # the name of a kernel's socket must be short: not below own
+    with tempfile.TemporaryDirectory(prefix="jupyter-") as runtime, (own / "lab.log").open("w") as log:
+        process = subprocess.Popen(command(lab), env=environment(own, runtime), stdout=log, stderr=subprocess.STDOUT)
         try:
             wait_until_it_answers(lab, process, own / "lab.log")
             yield lab
@@ -85,11 +87,11 @@ def write_settings(folder, theme):
         path.write_text(json.dumps(values), encoding="utf-8")
 
 
-def environment(own):
+def environment(own, runtime):
     """Variables that keep JupyterLab away from the user's own settings and kernels."""
     return kernel_environment() | {
         "JUPYTER_CONFIG_DIR": str(own / "config"),
-        "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
+        "JUPYTER_RUNTIME_DIR": runtime,
         "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
         "IPYTHONDIR": str(own / "ipython"),
@@ -107,6 +109,7 @@ def command(lab):
         "LabApp.extension_manager": "readonly",
         "LabApp.expose_app_in_browser": True,
         "LabApp.news_url": "",
+        "KernelManager.transport": "ipc",  # as in tests/notebooks/kernels.py
     }
     flags = ["--no-browser", *["--allow-root"] * (os.name == "posix" and os.geteuid() == 0)]
     return [sys.executable, "-m", "jupyterlab", *flags, *[f"--{k}={v}" for k, v in options.items()]]

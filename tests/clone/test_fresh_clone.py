@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from helpers.lab import wait_until
-from tests.notebooks.kernel_environment import kernel_environment
+from tests.notebooks.kernels import kernel_environment
 
 ROOT = Path(__file__).parents[2]
 BASE_PYTHON = f"PYTHON={sys._base_executable}"

@@ -14,7 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from tests.notebooks.kernel_environment import kernel_environment
+from tests.notebooks.kernels import AsyncKernelOverFiles, kernel_environment
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 CELL_TIMEOUT_S = 120
@@ -72,6 +72,7 @@ def execute(path):
         timeout=CELL_TIMEOUT_S,
         startup_timeout=KERNEL_START_TIMEOUT_S,
         kernel_name="python3",
+        kernel_manager_class=AsyncKernelOverFiles,
         extra_arguments=["--log-level=ERROR"],
         record_timing=False,
         store_widget_state=False,

@@ -115,13 +115,13 @@ def test_two_members_share_the_partitions_and_log_what_they_do(lab):
 
 def test_a_member_that_stops_leaves_at_once_and_has_committed_what_it_handled(lab):
     topic = lab.topic("orders")
-    send(lab, topic, 30)
+    send(lab, topic, 1000)
     team = actors.start(lab, reader(topic, lambda me, record: time.sleep(0.01)), ["anna"], group="billing")
     team.wait(handled=10, deadline=20)
     team.stop("anna")
     assert observe.group_state(lab, team.group)["state"] == "Empty"
     handled = story(team, "anna", ["handled"])
-    assert 10 <= len(handled) < 30
+    assert 10 <= len(handled) < 1000
     assert observe.offsets(lab, topic, team.group).committed[0] == len(handled)
     assert story(team, "anna") == ["started", "joining", "assigned", "joined", "revoked", "left"]
     told = team.timeline()
@@ -130,7 +130,7 @@ def test_a_member_that_stops_leaves_at_once_and_has_committed_what_it_handled(la
 
 def test_a_killed_member_holds_its_partitions_until_the_session_times_out(lab):
     topic = lab.topic("orders", partitions=2)
-    team = actors.start(lab, reader(topic, session_timeout_ms=1000), ["anna", "ben"], group="billing")
+    team = actors.start(lab, reader(topic, session_timeout_ms=3000), ["anna", "ben"], group="billing")
     team.wait(assigned=2, deadline=20)
     team.kill("ben")
     assert story(team, "ben")[-1] == "killed"
@@ -141,7 +141,7 @@ def test_a_killed_member_holds_its_partitions_until_the_session_times_out(lab):
     killed, taken = told[told.event == "killed"].iloc[0], told[told.event == "assigned"].iloc[-1]
     assert killed.detail == {"signal": "SIGKILL"}
     assert taken.partitions == [0, 1]
-    assert 0.7 < taken.t - killed.t < 3
+    assert 2 < taken.t - killed.t < 6
 
 
 def test_a_rolling_restart_with_names_used_again(lab):
@@ -227,8 +227,8 @@ def test_a_leader_that_rejoins_for_new_partitions_does_not_forget_that_it_does(l
 # ---- zombies and slow members --------------------------------------------------------------------------------------
 
 
-def test_the_commit_of_a_zombie_is_refused(lab):
-    topic = lab.topic("orders")
+def test_the_commit_of_a_zombie_is_refused(lab, tmp_path):
+    topic, gate = lab.topic("orders"), tmp_path / "gate"
     send(lab, topic, 3)
 
     def billing(me):
@@ -237,7 +237,7 @@ def test_the_commit_of_a_zombie_is_refused(lab):
         for record in me.records(consumer):
             if me.name == "zombie" and record.offset == 1:
                 me.log("holding")
-                time.sleep(0.5)  # it is paused here
+                wait_until(gate.exists, "the gate")  # it is paused here
             try:
                 consumer.commit()
             except KafkaError as error:
@@ -248,6 +248,7 @@ def test_the_commit_of_a_zombie_is_refused(lab):
     team.pause("zombie")
     team.add("anna")
     team.wait(assigned=1, handled=3, deadline=20)
+    gate.touch()
     team.resume("zombie")
     team.wait(refused=1, told=1, lost=1, member="zombie", deadline=20)
     told = team.timeline()
@@ -551,12 +552,12 @@ def test_waiting_for_what_cannot_happen_names_what_is_missing_and_the_state_of_t
     team = actors.start(lab, reader(topic), ["anna", "ben"], group="billing")
     team.wait(assigned=2, deadline=20)
     words = (
-        r"Waited 4 s: 2 of 3 partitions assigned, 0 of 5 handled\.(.|\n)*"
+        r"Waited 2 s: 2 of 3 partitions assigned, 0 of 5 handled\.(.|\n)*"
         r"anna runs: generation \d, owns [01]; ben runs: generation \d, owns [01]; "
         r"the coordinator: Stable with anna, ben"
     )
     with refused(words):
-        team.wait(assigned=3, handled=5, deadline=4)
+        team.wait(assigned=3, handled=5, deadline=2)
 
 
 def test_a_wait_is_long_enough_for_the_heartbeats_that_clients_send_by_default(lab):
@@ -578,7 +579,7 @@ def test_a_plain_loop_over_the_consumer_is_named_as_what_is_missing(lab):
             pass
 
     team = actors.start(lab, billing, ["anna"], group="billing")
-    wait_until(lambda: lab.admin.describe_groups([team.group])[team.group]["members"], "the member")
+    wait_until(lambda: lab.admin.describe_groups([team.group])[team.group]["group_state"] == "Stable", "the member")
     with refused(r"0 of 1 partitions assigned(.|\n)*Stable with anna(.|\n)*me.records\(consumer\)"):
         team.wait(assigned=1, deadline=1)
 

@@ -152,7 +152,7 @@ def test_the_ports_of_a_killed_broker_are_kept_for_it(home, tmp_path, monkeypatc
 
 
 def test_a_process_that_has_ended_keeps_no_port(home, monkeypatch):
-    port = ports.free_ports(9092, 1)[0]
+    port = ports.free_ports(23092, 1)[0]  # where no other test starts a broker
     keeping = f"from helpers.broker import ports; ports.keep({port}); input()"
     with subprocess.Popen([sys.executable, "-c", keeping], stdin=PIPE) as keeper:
         monkeypatch.setenv("KAFKA_COURSE_HOME", str(home / "other"))

@@ -537,6 +537,7 @@ def test_a_topic_that_does_not_exist(lab, look):
 def test_a_deleted_topic(lab, look):
     topic = lab.topic("orders")
     lab.admin.delete_topics([topic])
+    wait_until(lambda: topic not in lab.admin.list_topics(), "the deletion")
     with refused("There is no topic 'observing-orders'"):
         look(lab, topic)
 

@@ -83,7 +83,7 @@ def test_orders_and_their_stories(lab, monkeypatch):
     run.order("ann", "p-2")
     run.settle(30)
     assert "refund 2,000" in told(run, "o-0003")
-    run.behave("provider", {"do": "slow", "seconds": 1.5, "times": 1})  # a time-out: the outcome is unknown
+    run.behave("provider", {"do": "slow", "seconds": 2.5, "times": 1})  # a time-out: the outcome is unknown
     run.order("ann", "p-2")
     run.settle(30)
     assert run.statuses() == {"CANCELLED": 2, "COMPLETED": 2}

@@ -172,8 +172,8 @@ def test_groups_keep_order_says_what_became_of_those_whom_the_check_has_started(
 def test_groups_keep_order_does_not_take_a_dead_member_for_one_of_its_own(lab_for, monkeypatch):
     monkeypatch.setattr(groups, "START", 3)
     source = groups.KEEP_ORDER.reference.replace("team.stop()", "team.wait(committed=10); team.kill()")
-    assert '"session_timeout_ms": 1500' in source
-    source = source.replace('"session_timeout_ms": 1500', '"session_timeout_ms": 20_000')
+    assert '"session_timeout_ms": 6000' in source
+    source = source.replace('"session_timeout_ms": 6000', '"session_timeout_ms": 20_000')
     found = outcome(groups.KEEP_ORDER, lab_for(groups.KEEP_ORDER), source)
     assert (found.kind, "keeps its place until its session is over" in found.text("")) == ("incorrect", True), (
         found.text("")

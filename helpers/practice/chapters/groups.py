@@ -26,7 +26,9 @@ from ..broker_state import (
 from ..exercise import Exercise, Incorrect, NotAttempted, own_loop
 
 STEADY, SETTLING = 1, 15  # seconds: a rebalance waits for heartbeats, every three seconds by default
+EMPTY = 3  # seconds in which a group without members may still get some, if they have just been started
 FAST = '"heartbeat_interval_ms": 100, "session_timeout_ms": 1500, "auto_offset_reset": "earliest"'
+CALM = FAST.replace("1500", "6000")
 
 
 def fresh(lab, topic, group, rows, partitions, **configs):
@@ -50,15 +52,18 @@ def owners(lab, name):
     return [(name, len(places)) for name, places, _ in members(lab, group)[1]]
 
 
-def settled_members(lab, group, steady=STEADY):
-    """How many members a group has, when it has not changed for so many seconds; or after SETTLING."""
+def settled_members(lab, group, empty=EMPTY):
+    """How many members a group has, when it has not changed for STEADY seconds; or after SETTLING.
+
+    empty: for how many seconds it must have been without members.
+    """
     since, before, until = time.monotonic(), None, time.monotonic() + SETTLING
     while True:
         state, found = members(lab, group)
         now = state, len(found)
         if now != before or now[0] not in ("Stable", "Empty", "Dead"):
             since, before = time.monotonic(), now
-        if time.monotonic() - since >= steady or time.monotonic() > until:
+        if time.monotonic() - since >= (STEADY if found else empty) or time.monotonic() > until:
             return now[1]
         time.sleep(0.1)
 
@@ -799,7 +804,7 @@ def cashier(poison, good, after="consumer.commit()", waiting="set()"):
 
 
         def cashier(me):
-            settings = {{{FAST}, "enable_auto_commit": False, **me.client}}
+            settings = {{{CALM}, "enable_auto_commit": False, **me.client}}
             consumer = KafkaConsumer(topic, group_id=me.group, client_id=me.name, **settings)
             producer = KafkaProducer(**me.client)
             {in_memory}
