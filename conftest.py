@@ -7,7 +7,7 @@ import tempfile
 import nbval.kernel
 
 from helpers.broker import stop
-from tests.notebooks.kernels import KernelOverFiles, kernel_environment
+from tests.notebooks.kernels import CourseKernelManager
 
 LONGEST = [  # test files, as measured: each goes to one worker as a whole, so these begin first
     "test_browser",
@@ -21,16 +21,7 @@ LONGEST = [  # test files, as measured: each goes to one worker as a whole, so t
     "06_rebalancing",
     "13_shop_sequence",
 ]
-start_new_kernel = nbval.kernel.start_new_kernel
-
-
-def start_kernel_as_in_jupyterlab(*args, **kwargs):
-    """What nbval's `start_new_kernel` returns, from a kernel that does not know it runs under pytest."""
-    return start_new_kernel(*args, env=kernel_environment(), **kwargs)
-
-
-nbval.kernel.start_new_kernel = start_kernel_as_in_jupyterlab
-nbval.kernel.KernelManager = KernelOverFiles
+nbval.kernel.KernelManager = CourseKernelManager
 
 
 def pytest_configure(config):

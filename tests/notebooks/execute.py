@@ -14,7 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from tests.notebooks.kernels import AsyncKernelOverFiles, kernel_environment
+from tests.notebooks.kernels import AsyncCourseKernelManager
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 CELL_TIMEOUT_S = 120
@@ -72,7 +72,7 @@ def execute(path):
         timeout=CELL_TIMEOUT_S,
         startup_timeout=KERNEL_START_TIMEOUT_S,
         kernel_name="python3",
-        kernel_manager_class=AsyncKernelOverFiles,
+        kernel_manager_class=AsyncCourseKernelManager,
         extra_arguments=["--log-level=ERROR"],
         record_timing=False,
         store_widget_state=False,
@@ -80,7 +80,7 @@ def execute(path):
         on_cell_start=lambda cell, cell_index: started.append(cell_index),
     )
     try:
-        client.execute(env=kernel_environment())
+        client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         where = label(started[-1] + 1, nb.cells[started[-1]])
         raise CellFailed(f"{path.name}, {where}: {reason(error)}") from error

@@ -16,20 +16,24 @@ def kernel_environment():
     return {name: value for name, value in os.environ.items() if name not in PYTEST_VARIABLES}
 
 
-class _OverFiles:
-    """A kernel manager that speaks to its kernel over sockets with names of their own (ipc), not over ports.
+class _AsInJupyterLab:
+    """A kernel manager whose kernel does not know that it runs under pytest.
 
-    Another process may take a port between its choice and its use: ipykernel 7.4 then lives on, and is silent.
+    It is spoken to over sockets with names of their own (ipc), not over ports. Another process may take a port between
+    its choice and its use: ipykernel 7.4 then lives on, and is silent.
     """
 
     def __init__(self, **settings):
         connection = Path(tempfile.gettempdir()) / f"kernel-{uuid.uuid4()}.json"
         super().__init__(transport="ipc", connection_file=str(connection), **settings)
 
+    def start_kernel(self, **settings):
+        return super().start_kernel(env=kernel_environment(), **settings)
 
-class KernelOverFiles(_OverFiles, KernelManager):
-    """For nbval."""
+
+class CourseKernelManager(_AsInJupyterLab, KernelManager):
+    """For nbval, and for a test with a kernel of its own."""
 
 
-class AsyncKernelOverFiles(_OverFiles, AsyncKernelManager):
+class AsyncCourseKernelManager(_AsInJupyterLab, AsyncKernelManager):
     """For nbclient."""

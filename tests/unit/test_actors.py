@@ -18,7 +18,6 @@ import cloudpickle
 import kafka.errors
 import psutil
 import pytest
-from jupyter_client.manager import start_new_kernel
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -28,6 +27,7 @@ from helpers import actors, observe
 from helpers.actors import kernel_side, log
 from helpers.broker import stop
 from helpers.lab import LabError, open_lab, wait_until
+from tests.notebooks.kernels import CourseKernelManager
 from tests.unit import SOON
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # as what is defined in a notebook's cell
@@ -731,7 +731,11 @@ def alive(process):
 @pytest.fixture
 def kernel():
     """A Jupyter kernel with a running, a paused and a deaf member: (manager, run, guard and members, folder)."""
-    manager, client = start_new_kernel()
+    manager = CourseKernelManager()
+    manager.start_kernel()
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
 
     def run(code):
         """(the reply's content, what was printed) of a cell."""
