@@ -9,6 +9,8 @@ import time
 from . import store
 from .topics import DELAYS
 
+ALL = 100_000  # records: more than the client holds
+
 
 def topics(group):
     """The group's retry topics, shortest delay first."""
@@ -63,14 +65,19 @@ def to_dlq(db, settings, group, record, error):
 
 
 class Waiting:
-    """The partitions of retry topics whose head is not due yet."""
+    """The partitions of retry topics whose head is not due yet.
+
+    A poll takes all that the client holds: what kafka-python 3.0.12 holds of a partition that is paused does not come
+    any more once another partition was read (chapter 04 shows it).
+    """
 
     def __init__(self, consumer):
         self.consumer, self.until = consumer, {}  # partition: when its head is due
 
-    def due(self, polled):
-        """Of the records of a poll those that are due. Their partitions are paused until the next one is."""
+    def poll(self, timeout_ms):
+        """The records that have come and are due. A partition whose next one is not is paused until then."""
         self._resume()
+        polled = self.consumer.poll(timeout_ms, max_records=ALL)
         return [record for place, records in polled.items() for record in self._due(place, records)]
 
     def _due(self, place, records):

@@ -19,7 +19,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError
 
 from . import events, retry, store
@@ -29,6 +29,7 @@ from .steps import Steps, about, place
 from .web import Client, TryAgain
 
 POLL = 200  # ms
+FETCH = 64 * 1024  # bytes of a partition that the client asks for at once
 
 
 @dataclass
@@ -67,8 +68,8 @@ class Service:
             session_timeout_ms=10_000,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            max_poll_records=settings.batch,
             fetch_max_wait_ms=POLL,
+            max_partition_fetch_bytes=FETCH,
         )
         self.waiting = retry.Waiting(self.consumer)
 
@@ -79,11 +80,13 @@ class Service:
                 self.module.prepare(self.db, self.settings)
         self.relay.start()
         self.me.follow(self.consumer)
-        ticked = time.monotonic()
+        ticked, due = time.monotonic(), []
         while not self.me.stopping:
             if not self.relay.is_alive():
                 raise RuntimeError("the relay has ended: run.team.output(name) has its error")
-            batch = self.waiting.due(self.consumer.poll(POLL))
+            if not due:
+                due = self.waiting.poll(POLL)
+            batch, due = due[: self.settings.batch], due[self.settings.batch :]
             if batch:
                 self.handle(batch)
             if time.monotonic() > ticked + 1:
@@ -97,7 +100,7 @@ class Service:
         lines = [self.line(one) for one in received]
         self.steps("received", lines)
         if self.settings.commit_first:
-            self.commit_offsets(lines)
+            self.commit_offsets(batch, lines)
         if self.client:
             self.call(received)
         if self.module.NAME == "balance":
@@ -109,7 +112,7 @@ class Service:
             crash_here(self.settings, self.steps, "after_db_commit", lines)
         self.relay.wake.set()
         if not self.settings.commit_first:
-            self.commit_offsets(lines)
+            self.commit_offsets(batch, lines)
 
     def decoded(self, record):
         """The record with its event, or with what is wrong with it."""
@@ -212,10 +215,11 @@ class Service:
                 store.add_to_outbox(self.db, self.module.NAME, event)
         self.relay.wake.set()
 
-    def commit_offsets(self, lines):
+    def commit_offsets(self, batch, lines):
         """The group goes on behind these records from now on, whoever reads for it."""
+        behind = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in batch}
         try:
-            self.consumer.commit()
+            self.consumer.commit({partition: OffsetAndMetadata(offset) for partition, offset in behind.items()})
         except CommitFailedError:  # the partitions are another member's now; the records come again there
             self.me.log("commit_refused")
             return

@@ -158,6 +158,18 @@ def test_what_no_retry_mends_goes_to_the_dlq_and_is_accounted(lab):
         assert asked[3] < min(number for number, row in enumerate(rows) if row.source == "Operator") < asked[4]
 
 
+def test_more_retries_than_a_batch_wait_and_all_come_again(lab):
+    run = shop.start(lab, batch=20)
+    run.charge("ann", 10_000_000)
+    run.behave("data-platform-server", {"do": "fail", "times": 200})
+    for _ in range(200):
+        run.order("ann", "p-1")
+    run.settle(60)
+    assert run.statuses() == {"COMPLETED": 200}
+    assert run.sql("data-platform-server", "SELECT count(*) AS n FROM fact") == [{"n": 200}]
+    assert broken(run) == []
+
+
 def records_of(run, order, clock=True):
     """The records of an order's story, which must be true."""
     told = shop.story(run, order, clock)
