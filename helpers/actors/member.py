@@ -17,6 +17,7 @@ from kafka.errors import KafkaError
 
 from .consumer_events import follow
 
+CLOSING = 1500  # ms for a goodbye: the broker does not read it while it keeps the member waiting to join
 LOOK = 200  # ms: how often a consumer that gets no records looks whether it should stop
 MOST_LINES, LONGEST = 1000, 1000  # of what a member prints: lines, and letters of a line
 NOT_THE_LEARNERS = [Path(__file__).parent, *map(sysconfig.get_path, ("stdlib", "purelib", "platlib"))]
@@ -86,7 +87,7 @@ def run(log, payload, guard):
         sys.path[:] = path
         cloudpickle.loads(function)(me)
         for consumer in me.consumers:
-            consumer.close()
+            consumer.close(timeout_ms=CLOSING)
         code = 0
     except BaseException as error:  # noqa: BLE001 (whatever it is, the process ends and the learner is told)
         text = "".join(traceback.format_exception_only(error)).strip()

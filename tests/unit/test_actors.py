@@ -93,6 +93,20 @@ def refused(words):
 # ---- joining, leaving ----------------------------------------------------------------------------------------------
 
 
+def test_a_member_ends_in_time_while_its_group_waits_for_another(lab):
+    topic = lab.topic("waits", partitions=2)
+    team = actors.start(lab, reader(topic), ["anna"], group="waits")
+    team.wait(assigned=2)
+    with KafkaConsumer(topic, group_id=team.group, **CONSUMER, **lab.client) as slow:  # it polls until it has joined
+        wait_until(lambda: slow.poll(timeout_ms=100) is not None and slow.assignment(), "the slow member to join")
+        team.wait(assigned=1)
+        asked = team.count("revoked", member="anna")
+        team.add("ben")
+        wait_until(lambda: team.count("revoked", member="anna") > asked, "anna to join again")
+        team.stop()
+    assert story(team, "anna")[-1] == story(team, "ben")[-1] == "left"
+
+
 def test_two_members_share_the_partitions_and_log_what_they_do(lab):
     topic = lab.topic("orders", partitions=4)
     send(lab, topic, 40, partitions=4)

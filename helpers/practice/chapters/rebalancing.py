@@ -374,7 +374,7 @@ def check_hand_over(lab, team):
     check_nobody_raised(team)
     if not shared:
         raise Incorrect("ann and ben do not share the partitions", "two each", 'look at team.output("ann")')
-    assignor = ask(lab, lambda admin: admin.describe_groups([group])[group])["protocol_data"]
+    assignor = eventually(lambda: ask(lab, lambda admin: admin.describe_groups([group])[group])["protocol_data"])
     if assignor != CooperativeStickyAssignor.name:
         raise Incorrect(
             f"the group's assignor is {assignor}",
