@@ -6,7 +6,7 @@ import re
 import shutil
 import sqlite3
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from dataclasses import fields
 from functools import partial
 
@@ -435,10 +435,12 @@ def place_orders(run, actions, seed=0, wait=False, clients=CLIENTS):
     """
     users = sorted(actions)
     shares = [{user: actions[user] for user in users[number::clients]} for number in range(clients)]
-    pool = ThreadPoolExecutor(clients)
+    pool = futures.ThreadPoolExecutor(clients)
     try:
-        answers = pool.map(partial(_place, run, seed, wait), shares)
-        return sorted(status for some in answers for status in some)
+        customers = [pool.submit(_place, run, seed, wait, share) for share in shares]
+        while futures.wait(customers, timeout=0.2).not_done:
+            pass  # without a timeout it may miss Ctrl-C
+        return sorted(status for customer in customers for status in customer.result())
     finally:
         pool.shutdown(wait=False)  # after an interrupt the shop ends with the cell, and the customers with it
 
