@@ -57,6 +57,7 @@ class Guard:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until the member understands it
         pid = os.fork()
         if pid == 0:
+            os.setpgid(0, 0)  # here too: it may start a process before its parent goes on
             signal.set_wakeup_fd(-1)
             self.link.close()
             member.run(log, payload, self.pid)
