@@ -217,9 +217,9 @@ class Service:
 
     def commit_offsets(self, batch, lines):
         """The group goes on behind these records from now on, whoever reads for it."""
-        behind = {TopicPartition(record.topic, record.partition): record.offset + 1 for record in batch}
+        behind = {TopicPartition(one.topic, one.partition): OffsetAndMetadata(one.offset + 1) for one in batch}
         try:
-            self.consumer.commit({partition: OffsetAndMetadata(offset) for partition, offset in behind.items()})
+            self.consumer.commit(behind)
         except CommitFailedError:  # the partitions are another member's now; the records come again there
             self.me.log("commit_refused")
             return
