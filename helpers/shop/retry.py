@@ -6,6 +6,8 @@ partition until then. The copy goes through the outbox: published before the off
 
 import time
 
+from kafka import TopicPartition
+
 from . import store
 from .topics import DELAYS
 
@@ -65,17 +67,33 @@ def to_dlq(db, settings, group, record, error):
 
 
 class Waiting:
-    """The partitions of retry topics whose head is not due yet.
+    """The records that have come and wait to be handled, and the partitions of retry topics whose head is not due yet.
 
     A poll takes all that the client holds: what kafka-python 3.0.12 holds of a partition that is paused does not come
     any more once another partition was read (chapter 04 shows it).
     """
 
     def __init__(self, consumer):
-        self.consumer, self.until = consumer, {}  # partition: when its head is due
+        self.consumer, self.records = consumer, []
+        self.until = {}  # partition: when its head is due
 
-    def poll(self, timeout_ms):
-        """The records that have come and are due. A partition whose next one is not is paused until then."""
+    def take(self, timeout_ms, most):
+        """The next records that are due, so many at most. A new poll is made when none are left of the last one."""
+        if not self.records:
+            self.records = self._poll(timeout_ms)
+        taken, self.records = self.records[:most], self.records[most:]
+        return taken
+
+    def give_back(self):
+        """The group was left: what is not handled yet comes again, from the next poll of whoever has the partition."""
+        for record in reversed(self.records):
+            place = TopicPartition(record.topic, record.partition)
+            if place in self.consumer.assignment():
+                self.consumer.seek(place, record.offset)
+        self.records = []
+
+    def _poll(self, timeout_ms):
+        """What is due. A partition whose next record is not is paused until then."""
         self._resume()
         polled = self.consumer.poll(timeout_ms, max_records=ALL)
         return [record for place, records in polled.items() for record in self._due(place, records)]

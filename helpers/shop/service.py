@@ -80,13 +80,11 @@ class Service:
                 self.module.prepare(self.db, self.settings)
         self.relay.start()
         self.me.follow(self.consumer)
-        ticked, due = time.monotonic(), []
+        ticked = time.monotonic()
         while not self.me.stopping:
             if not self.relay.is_alive():
                 raise RuntimeError("the relay has ended: run.team.output(name) has its error")
-            if not due:
-                due = self.waiting.poll(POLL)
-            batch, due = due[: self.settings.batch], due[self.settings.batch :]
+            batch = self.waiting.take(POLL, self.settings.batch)
             if batch:
                 self.handle(batch)
             if time.monotonic() > ticked + 1:
@@ -220,7 +218,8 @@ class Service:
         behind = {TopicPartition(one.topic, one.partition): OffsetAndMetadata(one.offset + 1) for one in batch}
         try:
             self.consumer.commit(behind)
-        except CommitFailedError:  # the partitions are another member's now; the records come again there
+        except CommitFailedError:  # the partitions may be another member's now; the records come again there
             self.me.log("commit_refused")
+            self.waiting.give_back()
             return
         self.steps("offset committed", lines)

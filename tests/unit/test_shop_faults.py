@@ -3,12 +3,13 @@
 import itertools
 import re
 import sqlite3
+from collections import Counter
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from kafka import KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
 
 from helpers import shop
 from helpers.lab import LabError, open_lab, wait_until
@@ -168,6 +169,40 @@ def test_more_retries_than_a_batch_wait_and_all_come_again(lab):
     assert run.statuses() == {"COMPLETED": 200}
     assert run.sql("data-platform-server", "SELECT count(*) AS n FROM fact") == [{"n": 200}]
     assert broken(run) == []
+
+
+def test_a_member_that_was_removed_gives_back_what_it_has_not_handled(lab):
+    run = shop.start(lab, batch=1, cost=0.1)
+    for _ in range(30):
+        run.charge("ann", 100)
+    wait_until(lambda: len(received_by(run, "balance")) > 5, "some charges to be received")
+    lab.admin.remove_group_members(lab.name("balance"), [MemberToRemove(group_instance_id="balance")])
+    run.settle(40)
+    times = Counter(received_by(run, "balance"))
+    assert [count for count in times.values() if count > 1] == [2]  # the one whose commit was refused
+    assert len(times) == 30
+    assert run.sql("balance", "SELECT amount FROM balance") == [{"amount": 3_000}]
+    assert broken(run) == []
+
+
+def received_by(run, service):
+    """The offsets that a service has received, in order."""
+    lines = [line for line in steps.read(run.folder) if line["service"] == service]
+    return [line["offset"] for line in lines if line["step"] == "received"]
+
+
+def test_what_is_given_back_comes_again_where_the_partition_stays(lab):
+    lab.topic("back")
+    with KafkaProducer(**lab.client) as producer:
+        for value in (b"a", b"b", b"c", b"d", b"e"):
+            producer.send(lab.name("back"), value).get(timeout=10)
+    with KafkaConsumer(**lab.client, auto_offset_reset="earliest") as consumer:
+        consumer.assign([TopicPartition(lab.name("back"), 0)])
+        waiting, taken = retry.Waiting(consumer), []
+        wait_until(lambda: taken.extend(waiting.take(200, 2)) or taken, "the first records")
+        waiting.give_back()
+        wait_until(lambda: taken.extend(waiting.take(200, 2)) or len(taken) > 4, "the others")
+    assert [record.value for record in taken] == [b"a", b"b", b"c", b"d", b"e"]
 
 
 def records_of(run, order, clock=True):
